@@ -1,0 +1,79 @@
+// Package identity makes and checks the one thing a backend has to trust: a
+// short-lived signed statement of which tenant a request belongs to.
+//
+// The statement is a compact JWS (RFC 7515) in the header "Tenant-Identity",
+// signed with Ed25519 (RFC 8037). Its claims are
+//
+//	iss        who signed it, "caddy-tenancy" unless configured
+//	aud        whom it is for; a backend refuses another audience
+//	iat, exp   seconds since 1970; they lie seconds apart
+//	tenant     the slug
+//	tenant_id  the record's key in the catalog
+//	plan       the plan's name
+//
+// and its header always has "alg":"EdDSA", "typ":"tenant-identity+jwt" (so that
+// no other token signed by the same key can pass for one: RFC 8725, section
+// 3.11) and a "kid" that is the key's RFC 7638 thumbprint.
+//
+// Both sides use this package, so that there is one implementation of signing,
+// one of verifying and one of removing what a client sent under these names.
+package identity
+
+import (
+	"errors"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// The headers that only the gateway may set.
+const (
+	HeaderName   = "Tenant-Identity" // the signed statement
+	HeaderTenant = "X-Tenant-Id"     // the slug, for people and logs; net/http's spelling of X-Tenant-ID
+	HeaderPlan   = "X-Tenant-Plan"   // the plan's name, likewise
+)
+
+// Defaults of issuer, audience, life and tolerance.
+const (
+	DefaultIssuer   = "caddy-tenancy"
+	DefaultAudience = "petstore"
+	DefaultTTL      = 30 * time.Second
+	DefaultLeeway   = 5 * time.Second
+)
+
+// Type is the "typ" of every statement.
+const Type = "tenant-identity+jwt"
+
+// MaxTokenLen is the longest statement in bytes that is looked at.
+const MaxTokenLen = 4096
+
+// ErrUnverified is the error of every statement that cannot be believed. The
+// wrapped text says why, for a log; it is not for the sender.
+var ErrUnverified = errors.New("identity not verified")
+
+// Claims is what a verified statement says.
+type Claims struct {
+	Tenant   tenant.Slug
+	TenantID string
+	Plan     tenant.Plan
+	Issuer   string
+	Audience string
+	IssuedAt time.Time
+	Expires  time.Time
+	// User and Roles are empty unless the gateway authenticated a person.
+	User  string
+	Roles []string
+}
+
+// payload is the statement's body. Times are whole seconds.
+type payload struct {
+	Issuer   string   `json:"iss"`
+	Audience string   `json:"aud"`
+	IssuedAt int64    `json:"iat"`
+	Expires  int64    `json:"exp"`
+	Tenant   string   `json:"tenant"`
+	TenantID string   `json:"tenant_id"`
+	Plan     string   `json:"plan,omitempty"`
+	User     string   `json:"sub,omitempty"`
+	Roles    []string `json:"roles,omitempty"`
+}

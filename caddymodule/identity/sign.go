@@ -1,0 +1,132 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// SignerOptions configure [NewSigner]. Zero values take the package's
+// defaults; Keys is required.
+type SignerOptions struct {
+	Keys     *Keys
+	Issuer   string
+	Audience string
+	TTL      time.Duration // at least 2 s, since times are whole seconds
+}
+
+// Signer makes statements. It signs once per tenant and half a TTL and gives
+// the same statement to every request in between, so that signing costs a
+// request one map look-up. It is safe for concurrent use.
+type Signer struct {
+	issuer, audience string
+	ttl              time.Duration
+	key              signingKey
+	header           string // encoded, with its dot
+	current          atomic.Pointer[generation]
+}
+
+// generation holds the statements of one half TTL. It is dropped whole, so
+// memory is bounded by the tenants seen in that time.
+type generation struct {
+	start time.Time
+	byTen sync.Map // *tenant.Tenant -> *statement
+}
+
+type statement struct {
+	once  sync.Once
+	token string
+	err   error
+}
+
+// NewSigner returns a signer that uses the first of the keys.
+func NewSigner(o SignerOptions) (*Signer, error) {
+	if o.Issuer == "" {
+		o.Issuer = DefaultIssuer
+	}
+	if o.Audience == "" {
+		o.Audience = DefaultAudience
+	}
+	if o.TTL == 0 {
+		o.TTL = DefaultTTL
+	}
+	if o.TTL < 2*time.Second {
+		return nil, fmt.Errorf("making an identity signer: life %v is too short; expected at least 2s", o.TTL)
+	}
+	if o.Keys == nil || len(o.Keys.signing) == 0 {
+		return nil, errors.New("making an identity signer: no key")
+	}
+	key := o.Keys.signing[0]
+	header, err := json.Marshal(map[string]string{"alg": jwt.SigningMethodEdDSA.Alg(), "kid": key.id, "typ": Type})
+	if err != nil {
+		return nil, fmt.Errorf("making an identity signer: %w", err)
+	}
+	return &Signer{
+		issuer: o.Issuer, audience: o.Audience, ttl: o.TTL, key: key,
+		header: base64.RawURLEncoding.EncodeToString(header) + ".",
+	}, nil
+}
+
+// Sign returns the statement for t: one that was issued at most half a TTL
+// before now and so is good for at least the other half. Tenants are told
+// apart by pointer: a changed record is another pointer and gets a new
+// statement at once.
+func (s *Signer) Sign(t *tenant.Tenant, now time.Time) (string, error) {
+	if t == nil || t.Slug.IsZero() {
+		return "", errors.New("signing an identity: no tenant")
+	}
+	g := s.generation(now)
+	v, ok := g.byTen.Load(t)
+	if !ok {
+		v, _ = g.byTen.LoadOrStore(t, new(statement))
+	}
+	st := v.(*statement)
+	st.once.Do(func() {
+		st.token, st.err = s.sign(payload{
+			Issuer: s.issuer, Audience: s.audience,
+			IssuedAt: g.start.Unix(), Expires: g.start.Add(s.ttl).Unix(),
+			Tenant: t.Slug.String(), TenantID: t.ID, Plan: string(t.Plan),
+		})
+	})
+	return st.token, st.err
+}
+
+// generation returns the one that now falls into, and begins a new one when
+// the last is over or when the clock went back behind it.
+func (s *Signer) generation(now time.Time) *generation {
+	for {
+		g := s.current.Load()
+		if g != nil {
+			if age := now.Sub(g.start); age >= 0 && age < s.ttl/2 {
+				return g
+			}
+		}
+		if next := (&generation{start: now}); s.current.CompareAndSwap(g, next) {
+			return next
+		}
+	}
+}
+
+// sign encodes and signs one payload. The encoding is written out, since the
+// JWT library would encode the constant header for every statement.
+func (s *Signer) sign(p payload) (string, error) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("signing an identity: %w", err)
+	}
+	input := s.header + base64.RawURLEncoding.EncodeToString(body)
+	token := input + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(s.key.private, []byte(input)))
+	if len(token) > MaxTokenLen {
+		return "", fmt.Errorf("signing an identity for %q: longer than %d bytes", p.Tenant, MaxTokenLen)
+	}
+	return token, nil
+}
