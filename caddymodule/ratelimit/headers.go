@@ -1,0 +1,136 @@
+package ratelimit
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Canonical names, so that the map can be assigned to directly. On the wire
+// header names have no case.
+const (
+	headerLimit     = "X-Ratelimit-Limit"
+	headerRemaining = "X-Ratelimit-Remaining"
+	headerReset     = "X-Ratelimit-Reset"
+	headerPolicy    = "Ratelimit-Policy"
+	headerRateLimit = "Ratelimit"
+	headerRetry     = "Retry-After"
+)
+
+// policyHeaders are the parts of the fields that do not change from request to
+// request.
+type policyHeaders struct {
+	limit  []string // value of X-RateLimit-Limit
+	policy []string // value of RateLimit-Policy
+	items  [MaxLimits]string
+}
+
+func newPolicyHeaders(p *Policy) policyHeaders {
+	var h policyHeaders
+	var policy strings.Builder
+	for i, l := range p.Limits {
+		// Names are checked to need no escaping inside an RFC 9651 string.
+		h.items[i] = `"` + l.Name + `";r=`
+		if i > 0 {
+			policy.WriteString(", ")
+		}
+		policy.WriteString(`"` + l.Name + `";q=` + strconv.FormatInt(l.N, 10))
+		policy.WriteString(";w=" + strconv.FormatInt(int64(l.Window/time.Second), 10))
+	}
+	h.limit = []string{strconv.FormatInt(p.Limits[0].N, 10)}
+	h.policy = []string{policy.String()}
+	return h
+}
+
+// WriteHeaders sets the header fields that tell a client where it stands:
+// X-RateLimit-Limit, -Remaining and -Reset (seconds from now) for the first
+// limit, RateLimit-Policy and RateLimit for all of them
+// (draft-ietf-httpapi-ratelimit-headers-10, in the syntax of RFC 9651), and
+// Retry-After when the request was refused. Seconds are rounded up, so a
+// client that waits as told is never early. Nothing is set when d is Degraded,
+// because the numbers would be guesses.
+func WriteHeaders(h http.Header, p *Policy, d Decision) {
+	if d.Degraded || d.Len == 0 {
+		return
+	}
+	first := &d.States[0]
+	// Capped slices: whoever appends to the header copies first.
+	h[headerLimit] = p.headers.limit[:1:1]
+	h[headerPolicy] = p.headers.policy[:1:1]
+
+	values := make([]string, 3)
+	values[0] = formatInt(first.Remaining)
+	values[1] = formatInt(ceilSeconds(first.Reset))
+	values[2] = p.rateLimitField(&d)
+	h[headerRemaining] = values[0:1:1]
+	h[headerReset] = values[1:2:2]
+	h[headerRateLimit] = values[2:3:3]
+	if !d.Allowed {
+		h[headerRetry] = []string{formatInt(retrySeconds(&d))}
+	}
+}
+
+// rateLimitField writes the RateLimit list. The t parameter is left out when
+// the quota is full, because no additional quota will come.
+func (p *Policy) rateLimitField(d *Decision) string {
+	var array [256]byte
+	buf := array[:0]
+	for i := range d.Len {
+		if i > 0 {
+			buf = append(buf, ", "...)
+		}
+		st := &d.States[i]
+		buf = append(buf, p.headers.items[i]...)
+		buf = strconv.AppendInt(buf, st.Remaining, 10)
+		if st.Reset > 0 {
+			buf = append(buf, ";t="...)
+			buf = strconv.AppendInt(buf, ceilSeconds(st.Reset), 10)
+		}
+	}
+	return string(buf)
+}
+
+// retrySeconds is the value of Retry-After: at least 1, and never before the t
+// of a violated limit, as the draft demands.
+func retrySeconds(d *Decision) int64 {
+	wait := d.RetryAfter
+	for i := range d.Len {
+		if d.States[i].Violated {
+			wait = max(wait, d.States[i].Reset)
+		}
+	}
+	return max(1, ceilSeconds(wait))
+}
+
+func ceilSeconds(d time.Duration) int64 {
+	return int64((d + time.Second - 1) / time.Second)
+}
+
+// Violated returns the names of the limits that refused the request, for the
+// violated-policies member of a problem document.
+func (p *Policy) Violated(d Decision) []string {
+	var names []string
+	for i := range min(d.Len, len(p.Limits)) {
+		if d.States[i].Violated {
+			names = append(names, p.Limits[i].Name)
+		}
+	}
+	return names
+}
+
+// smallInts saves the allocation for the numbers that occur most: what is left
+// of a small quota, and seconds within an hour.
+var smallInts = func() (t [4096]string) {
+	for i := range t {
+		t[i] = strconv.Itoa(i)
+	}
+	return t
+}()
+
+func formatInt(n int64) string {
+	if 0 <= n && n < int64(len(smallInts)) {
+		return smallInts[n]
+	}
+	return strconv.FormatInt(n, 10)
+}

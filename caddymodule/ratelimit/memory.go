@@ -1,0 +1,129 @@
+package ratelimit
+
+import (
+	"context"
+	"time"
+)
+
+// DefaultMaxKeys bounds Memory unless its options say otherwise: about 170 MB
+// when all are in use.
+const DefaultMaxKeys = 1_000_000
+
+// MemoryOptions configures NewMemory. The zero value is usable.
+type MemoryOptions struct {
+	// Now is the clock; nil means the system's, read monotonically, so that
+	// a step of the wall clock neither forgets nor prolongs a window.
+	Now func() time.Time
+
+	// MaxKeys bounds the clients counted one by one; 0 means
+	// DefaultMaxKeys. Further clients share counts until others are
+	// forgotten, which refuses too much rather than too little. Tenant
+	// totals have the same bound again.
+	MaxKeys int
+}
+
+// Memory is a Limiter that counts in this process. It needs no goroutine and
+// forgets keys by itself as their windows pass.
+type Memory struct {
+	now     func() int64
+	clients *table[Key]
+	tenants *table[string]
+}
+
+// NewMemory returns a limiter with nothing consumed.
+func NewMemory(opts MemoryOptions) *Memory {
+	if opts.MaxKeys <= 0 {
+		opts.MaxKeys = DefaultMaxKeys
+	}
+	return &Memory{
+		now:     microClock(opts.Now),
+		clients: newTable[Key](opts.MaxKeys),
+		tenants: newTable[string](opts.MaxKeys),
+	}
+}
+
+func microClock(now func() time.Time) func() int64 {
+	if now != nil {
+		return func() int64 { return now().UnixMicro() }
+	}
+	start := time.Now()
+	base := start.UnixMicro()
+	return func() int64 { return base + int64(time.Since(start)/time.Microsecond) }
+}
+
+// Take implements Limiter. It never fails and does not look at the context.
+func (m *Memory) Take(_ context.Context, key Key, p *Policy, cost int64) (Decision, error) {
+	cost = max(1, cost)
+	var v verdict
+	m.decide(key, p, ask{need: cost, unit: cost, want: cost}, &v)
+	return v.decision(p, v.granted == cost), nil
+}
+
+// decide locks the accounts of key, the tenant's before the client's, for the
+// length of one decision.
+func (m *Memory) decide(key Key, p *Policy, a ask, v *verdict) {
+	now := m.now()
+	var accounts [2]*account
+	if p.levels[PerTenant] {
+		s := &m.tenants.shards[shardOfTenant(key.Tenant)]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		accounts[PerTenant] = m.tenants.account(s, key.Tenant, now)
+	}
+	if p.levels[PerClient] {
+		s := &m.clients.shards[shardOfKey(key)]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		accounts[PerClient] = m.clients.account(s, key, now)
+	}
+	decide(p, &accounts, now, a, v)
+}
+
+// Len returns how many clients and tenants are counted one by one.
+func (m *Memory) Len() int { return m.clients.len() + m.tenants.len() }
+
+// Close implements Limiter; there is nothing to release.
+func (m *Memory) Close() error { return nil }
+
+// decision translates the verdict on a single request.
+func (v *verdict) decision(p *Policy, allowed bool) Decision {
+	d := Decision{Allowed: allowed, Len: p.nspecs}
+	for i := range p.nspecs {
+		st := &v.limits[i]
+		d.States[i] = State{
+			Remaining: st.remaining,
+			Reset:     time.Duration(st.reset) * time.Microsecond,
+			Violated:  st.violated,
+		}
+	}
+	if !allowed {
+		d.RetryAfter = max(time.Duration(v.retry)*time.Microsecond, time.Microsecond)
+	}
+	return d
+}
+
+// The shard of a key is chosen with a few multiplications instead of a second
+// full hash: collisions cost waiting, nothing else.
+
+func shardOfTenant(tenant string) uint64 {
+	h := uint64(len(tenant))
+	for i := range min(len(tenant), 16) {
+		h = (h ^ uint64(tenant[i])) * 0x100000001b3
+	}
+	return (h * 0x9e3779b97f4a7c15) >> 56
+}
+
+func shardOfKey(key Key) uint64 {
+	a := key.Client.As16()
+	h := uint64(len(key.Tenant))
+	// An IPv4 address is in the last four bytes, a /64 in the first eight.
+	for _, i := range [...]int{0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15} {
+		h = (h ^ uint64(a[i])) * 0x100000001b3
+	}
+	for i := range min(len(key.Tenant), 8) {
+		h = (h ^ uint64(key.Tenant[i])) * 0x100000001b3
+	}
+	return (h * 0x9e3779b97f4a7c15) >> 56
+}
+
+var _ Limiter = (*Memory)(nil)

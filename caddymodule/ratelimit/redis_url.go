@@ -1,0 +1,128 @@
+package ratelimit
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Timeouts of the limiter's own client. They are far below go-redis' defaults
+// (5 s to read since v9.22): no request waits for them, but a connection that
+// hangs must be given up and replaced soon. No attempt is ever repeated by the
+// client: a repeated return would give back the same permits twice.
+const (
+	dialTimeout = 250 * time.Millisecond
+	ioTimeout   = 100 * time.Millisecond
+	poolTimeout = 50 * time.Millisecond
+	noRetries   = -1
+)
+
+const urlForms = "expected redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+
+// openRedis makes the client for a URL without connecting:
+//
+//	redis://[user:password@]host:6379/0      one server; rediss:// with TLS
+//	unix://[user:password@]/path/redis.sock?db=0
+//	redis+sentinel://[user:password@]host:26379,host:26379/0?master_name=NAME
+//	redis+cluster://[user:password@]host:6379,host:6379
+//
+// With Sentinel the user and password are those of the sentinels; those of
+// the servers are the query parameters username and password.
+// The last two also exist as rediss+sentinel and rediss+cluster. Query
+// parameters are those of go-redis' ParseURL, ParseFailoverURL and
+// ParseClusterURL; the timeouts and retries among them are overridden.
+func openRedis(raw string) (redis.UniversalClient, error) {
+	scheme, _, ok := strings.Cut(raw, "://")
+	if !ok {
+		// The text is not repeated: it may hold a password.
+		return nil, fmt.Errorf("reading Redis URL: no scheme, %s", urlForms)
+	}
+	base, kind, _ := strings.Cut(scheme, "+")
+	switch {
+	case scheme == "redis" || scheme == "rediss" || scheme == "unix":
+		return openSingle(raw)
+	case (base == "redis" || base == "rediss") && kind == "sentinel":
+		return openSentinel(base, raw)
+	case (base == "redis" || base == "rediss") && kind == "cluster":
+		return openCluster(base, raw)
+	}
+	return nil, fmt.Errorf("reading Redis URL: scheme %q, %s", scheme, urlForms)
+}
+
+// hideURL keeps a password out of error texts.
+func hideURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+func openSingle(raw string) (redis.UniversalClient, error) {
+	o, err := redis.ParseURL(raw)
+	if err != nil {
+		return nil, fmt.Errorf("reading Redis URL: %w", hideURL(err))
+	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, ioTimeout, ioTimeout, poolTimeout
+	o.MaxRetries = noRetries
+	o.DialerRetries = 1
+	o.ContextTimeoutEnabled = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewClient(o), nil
+}
+
+// splitHosts turns a list of hosts into one host and go-redis' repeated
+// "addr" parameters. It works on the text because a list of host:port is not
+// a valid authority to net/url.
+func splitHosts(base, raw string) string {
+	_, rest, _ := strings.Cut(raw, "://")
+	rest, query, _ := strings.Cut(rest, "?")
+	authority, path, _ := strings.Cut(rest, "/")
+	user := ""
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		user, authority = authority[:at+1], authority[at+1:]
+	}
+	hosts := strings.Split(authority, ",")
+	for _, h := range hosts[1:] {
+		if query != "" {
+			query += "&"
+		}
+		query += "addr=" + url.QueryEscape(h)
+	}
+	return base + "://" + user + hosts[0] + "/" + path + "?" + query
+}
+
+func openSentinel(base, raw string) (redis.UniversalClient, error) {
+	o, err := redis.ParseFailoverURL(splitHosts(base, raw))
+	if err != nil {
+		return nil, fmt.Errorf("reading Redis URL: %w", hideURL(err))
+	}
+	if o.MasterName == "" {
+		return nil, fmt.Errorf("reading Redis URL: expected ?master_name=NAME with %s+sentinel", base)
+	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, ioTimeout, ioTimeout, poolTimeout
+	o.MaxRetries = noRetries
+	o.DialerRetries = 1
+	o.ContextTimeoutEnabled = true
+	return redis.NewFailoverClient(o), nil
+}
+
+func openCluster(base, raw string) (redis.UniversalClient, error) {
+	o, err := redis.ParseClusterURL(splitHosts(base, raw))
+	if err != nil {
+		return nil, fmt.Errorf("reading Redis URL: %w", hideURL(err))
+	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, ioTimeout, ioTimeout, poolTimeout
+	o.MaxRetries = noRetries
+	o.DialerRetries = 1
+	// MOVED and ASK must still be followed; commands themselves say NoRetry.
+	o.MaxRedirects = 3
+	o.ContextTimeoutEnabled = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewClusterClient(o), nil
+}
