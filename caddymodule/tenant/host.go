@@ -39,7 +39,7 @@ func NormalizeHost(host string) (string, error) {
 		if err := checkLabel(label); err != nil {
 			return "", fmt.Errorf("reading host %q: %w: %w", clip(host), ErrMalformed, err)
 		}
-		numeric = isNumeric(label)
+		numeric = isNumber(label)
 	}
 	// A name whose last label is a number is an IPv4 address in one of its
 	// spellings to somebody (WHATWG URL, "ends in a number").
@@ -81,6 +81,22 @@ func checkLabel(s string) error {
 		return errors.New("expected no hyphen at either end")
 	}
 	return nil
+}
+
+// isNumber reports whether an address parser somewhere reads the label as a
+// number: all digits, or "0x" and hexadecimal digits, of which there may be
+// none.
+func isNumber(s string) bool {
+	hex, ok := strings.CutPrefix(s, "0x")
+	if !ok {
+		return isNumeric(s)
+	}
+	for i := range len(hex) {
+		if ('0' > hex[i] || hex[i] > '9') && ('a' > hex[i] || hex[i] > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 func isNumeric(s string) bool {
