@@ -48,11 +48,11 @@ func child(t *testing.T, role, path string) (*exec.Cmd, *bufio.Reader) {
 
 // writeForever appends batches larger than a page and says so after each.
 func writeForever(path string) {
-	s, err := NewFile(path, FileOptions{MaxSize: 1 << 20, Keep: 100, NoSync: true})
+	s, err := NewFile(path, FileOptions{MaxSize: 4 << 20, Keep: 100, NoSync: true})
 	if err != nil {
 		panic(err)
 	}
-	recs := make([]Record, 500)
+	recs := make([]Record, 100)
 	for i := range recs {
 		recs[i] = Record{Event: Event{Time: start, Type: "x", Path: strings.Repeat("p", 3000), Count: 1}}
 	}
@@ -67,17 +67,17 @@ func writeForever(path string) {
 func TestAWriterKilledInMidWriteLosesNoRecordThatWasWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.jsonl")
 	written := int64(0)
-	for round := range 8 {
+	for round := range 6 {
 		cmd, out := child(t, "writer", path)
 		for range 3 + round {
 			if _, err := out.ReadString('\n'); err != nil {
 				t.Fatal(err)
 			}
-			written += 500
+			written += 100
 		}
 		cmd.Process.Kill()
 		rest, _ := io.ReadAll(out) // what it said before it died
-		written += 500 * int64(strings.Count(string(rest), "\n"))
+		written += 100 * int64(strings.Count(string(rest), "\n"))
 		cmd.Wait()
 	}
 	s := newFile(t, path, FileOptions{})

@@ -168,7 +168,7 @@ func TestAFloodOfAMillionEventsStaysInBoundedMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	recs := m.records()
-	if len(recs) > 2*1024+10 {
+	if len(recs) > 1024*(5+1)+10 {
 		t.Errorf("%d records written for one window of a flood", len(recs))
 	}
 	events, dropped := sums(recs)
