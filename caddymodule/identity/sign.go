@@ -22,6 +22,8 @@ type SignerOptions struct {
 	Issuer   string
 	Audience string
 	TTL      time.Duration // at least 2 s, since times are whole seconds
+	// DefaultPlan stands for the plan of tenants whose record names none.
+	DefaultPlan tenant.Plan
 }
 
 // Signer makes statements. It signs once per tenant and half a TTL and gives
@@ -30,6 +32,7 @@ type SignerOptions struct {
 type Signer struct {
 	issuer, audience string
 	ttl              time.Duration
+	plan             tenant.Plan
 	key              signingKey
 	header           string // encoded, with its dot
 	current          atomic.Pointer[generation]
@@ -71,7 +74,7 @@ func NewSigner(o SignerOptions) (*Signer, error) {
 		return nil, fmt.Errorf("making an identity signer: %w", err)
 	}
 	return &Signer{
-		issuer: o.Issuer, audience: o.Audience, ttl: o.TTL, key: key,
+		issuer: o.Issuer, audience: o.Audience, ttl: o.TTL, plan: o.DefaultPlan, key: key,
 		header: base64.RawURLEncoding.EncodeToString(header) + ".",
 	}, nil
 }
@@ -90,11 +93,15 @@ func (s *Signer) Sign(t *tenant.Tenant, now time.Time) (string, error) {
 		v, _ = g.byTen.LoadOrStore(t, new(statement))
 	}
 	st := v.(*statement)
+	plan := t.Plan
+	if plan == "" {
+		plan = s.plan
+	}
 	st.once.Do(func() {
 		st.token, st.err = s.sign(payload{
 			Issuer: s.issuer, Audience: s.audience,
 			IssuedAt: g.start.Unix(), Expires: g.start.Add(s.ttl).Unix(),
-			Tenant: t.Slug.String(), TenantID: t.ID, Plan: string(t.Plan),
+			Tenant: t.Slug.String(), TenantID: t.ID, Plan: string(plan),
 		})
 	})
 	return st.token, st.err

@@ -1,0 +1,172 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/audit"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/ratelimit"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
+)
+
+// App is the `tenancy` app: who the tenants are, what their plans allow, where
+// consumption is counted, and the key that backends trust. The handlers of
+// this package find it by itself; it is configured once, in the global options
+// of a Caddyfile or under `apps.tenancy`.
+type App struct {
+	// Where the tenants come from. Required.
+	Source SourceConfig `json:"source"`
+
+	// The plans by name. A tenant on a plan that is not here is refused with
+	// 503 by `tenant_rate_limit`, and named in the log.
+	Plans map[string]PlanConfig `json:"plans,omitempty"`
+
+	// The plan of tenants whose record names none. Default: none, so they are
+	// treated as on an unknown plan.
+	DefaultPlan string `json:"default_plan,omitempty"`
+
+	// Where requests are counted. Default: in this process.
+	Limiter LimiterConfig `json:"limiter,omitempty"`
+
+	// How the backend is told.
+	Identity IdentityConfig `json:"identity,omitempty"`
+
+	// Where attempts to cross over are recorded. Default: nowhere.
+	Audit AuditConfig `json:"audit,omitempty"`
+
+	// How many tenants have metric series of their own; all further ones share
+	// the series `_other`. Default: 1000.
+	MaxTenantSeries int `json:"max_tenant_series,omitempty"`
+
+	log      *zap.Logger
+	plans    plans
+	registry *pooled[*registry.Registry]
+	limiter  *pooled[ratelimit.Limiter]
+	auditor  *pooled[*audit.Recorder]
+	signer   lazySigner
+	stopLog  func()
+	sampled  *sampler
+}
+
+// CaddyModule returns the module's identity.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "tenancy", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision prepares everything that handlers use, because Caddy starts apps
+// in random order. It dials nothing and creates no file, because `caddy
+// validate` runs it too.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.log = ctx.Logger()
+	a.sampled = newSampler(time.Second)
+	if a.MaxTenantSeries == 0 {
+		a.MaxTenantSeries = defaultMaxSeries
+	}
+	repl := caddy.NewReplacer()
+
+	var err error
+	if a.plans, err = newPlans(a.Plans, a.DefaultPlan); err != nil {
+		return err
+	}
+	if err := a.signer.configure(a.Identity, a.plans.fallback); err != nil {
+		return err
+	}
+	if a.registry, err = a.Source.open(repl); err != nil {
+		return err
+	}
+	if a.limiter, err = a.Limiter.open(repl); err != nil {
+		return err
+	}
+	if a.auditor, err = a.Audit.open(repl); err != nil {
+		return err
+	}
+	if err := collectors.register(ctx.GetMetricsRegistry(), a); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	a.stopLog = a.registry.value.Subscribe(a.onRegistry)
+	return nil
+}
+
+// Start makes the identity key if there is none and gives the registry a
+// moment to be read, so that a normal start has no request without a tenant.
+// A registry that can't be read does not stop the gateway: requests get 503
+// until it can.
+func (a *App) Start() error {
+	if err := a.signer.load(); err != nil {
+		return err
+	}
+	if a.limiter.fresh {
+		if a.Limiter.inProcess {
+			a.log.Info("counting requests in this process; set 'redis' to share limits between gateways")
+		} else {
+			a.log.Info("counting requests in Redis", zap.Stringer("policy", a.plans))
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), firstLoadWait)
+	defer cancel()
+	if err := a.registry.value.WaitFirst(ctx); err != nil {
+		a.log.Error("the tenants could not be read yet; answering 503 until they can",
+			zap.String("source", a.registry.value.String()), zap.Error(err))
+	}
+	return nil
+}
+
+// firstLoadWait is long enough for a hundred thousand tenants.
+const firstLoadWait = 5 * time.Second
+
+// Stop does nothing: what handlers use is released in Cleanup.
+func (*App) Stop() error { return nil }
+
+// Cleanup gives back what Provision took; it also runs after a Provision that
+// failed half-way.
+func (a *App) Cleanup() error {
+	if a.stopLog != nil {
+		a.stopLog()
+	}
+	collectors.release(a)
+	return errors.Join(a.registry.release(), a.limiter.release(), a.auditor.release())
+}
+
+// onRegistry logs what the registry did. It runs on the registry's goroutine.
+func (a *App) onRegistry(e registry.Event) {
+	for _, slug := range e.Removed {
+		collectors.forget(slug)
+	}
+	if e.Err != nil {
+		a.log.Error("reading the tenants failed; keeping the last good list",
+			zap.String("source", a.registry.value.String()), zap.Error(e.Err))
+		return
+	}
+	a.log.Info("tenants loaded", zap.Int("tenants", e.Tenants),
+		zap.Int("added", len(e.Added)), zap.Int("changed", len(e.Changed)), zap.Int("removed", len(e.Removed)))
+	for _, p := range e.Problems {
+		a.log.Warn("skipping a tenant's record", zap.String("problem", p.String()))
+	}
+	for plan, tenants := range a.plans.missing(a.registry.value.Snapshot()) {
+		a.log.Warn("tenants are on a plan that is not configured; their requests are refused",
+			zap.String("plan", string(plan)), zap.Int("tenants", tenants))
+	}
+}
+
+// appOf returns the configured app, for the handlers.
+func appOf(ctx caddy.Context, directive string) (*App, error) {
+	app, err := ctx.AppIfConfigured("tenancy")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, fmt.Errorf("%s: the global option 'tenancy' is missing: expected at least a source of tenants", directive)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", directive, err)
+	}
+	return app.(*App), nil
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

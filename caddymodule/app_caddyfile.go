@@ -1,0 +1,270 @@
+package caddymodule
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+// parseApp reads the global option:
+//
+//	tenancy {
+//	    source sqlite|postgres|file <address> {
+//	        query    <sql>
+//	        interval <duration>
+//	    }
+//	    redis [<url>] {
+//	        namespace <prefix>
+//	        budget    <duration>
+//	        replicas  <n>
+//	    }
+//	    plan <name> <limits...>
+//	    plan <name> {
+//	        window           <limits...>
+//	        per              client|tenant <limits...>
+//	        on_store_failure local_share|deny|open
+//	    }
+//	    default_plan <name>
+//	    identity_key <file> {
+//	        audience <name>
+//	        issuer   <name>
+//	        ttl      <duration>
+//	    }
+//	    audit file <path>
+//	    max_tenant_series <n>
+//	}
+//
+// A limit is a number of requests and a time, as in 100/1h. It counts per
+// tenant and client unless it is said to be per tenant. A redis without a
+// URL, as {$REDIS_URL} leaves it when the variable is not set, counts in this
+// process.
+func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		return nil, d.Err("tenancy: the global option is given twice; write everything into one")
+	}
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "tenancy", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// UnmarshalCaddyfile reads the global option; see parseApp.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the option's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	seen := make(map[string]bool)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		option := d.Val()
+		if seen[option] && option != "plan" {
+			return d.Errf("tenancy: %s: given twice", option)
+		}
+		seen[option] = true
+		var err error
+		switch option {
+		case "source":
+			err = a.Source.unmarshal(d)
+		case "redis":
+			err = a.Limiter.unmarshal(d)
+		case "plan":
+			err = a.unmarshalPlan(d)
+		case "default_plan":
+			if !d.AllArgs(&a.DefaultPlan) {
+				err = d.ArgErr()
+			}
+		case "identity_key":
+			err = a.Identity.unmarshal(d)
+		case "audit":
+			var kind string
+			if !d.AllArgs(&kind, &a.Audit.File) || kind != "file" {
+				err = d.Err("audit: expected 'file PATH'")
+			}
+		case "max_tenant_series":
+			if !d.NextArg() {
+				return d.ArgErr()
+			}
+			var n int64
+			n, err = positiveInt(d, 1_000_000)
+			a.MaxTenantSeries = int(n)
+		default:
+			err = d.Errf("tenancy: unknown option %q; expected source, redis, plan, default_plan, identity_key, audit or max_tenant_series", option)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if a.Source.Type == "" {
+		return d.Err("tenancy: no source of tenants; expected 'source sqlite PATH', 'source postgres DSN' or 'source file PATH'")
+	}
+	return nil
+}
+
+func (c *SourceConfig) unmarshal(d *caddyfile.Dispenser) error {
+	if !d.AllArgs(&c.Type, &c.Address) {
+		return d.Err("source: expected a type (sqlite, postgres or file) and an address")
+	}
+	switch c.Type {
+	case "sqlite", "postgres", "file":
+	default:
+		return d.Errf("source: unknown type %q; expected sqlite, postgres or file", c.Type)
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "query":
+			if !d.AllArgs(&c.Query) {
+				return d.Err("query: expected one SQL statement in quotes or backticks")
+			}
+		case "interval":
+			if err := durationArg(d, &c.Interval); err != nil {
+				return err
+			}
+		default:
+			return d.Errf("source: unknown option %q; expected query or interval", d.Val())
+		}
+	}
+	return nil
+}
+
+func (c *LimiterConfig) unmarshal(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		c.Redis = d.Val()
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch d.Val() {
+		case "namespace":
+			if !d.AllArgs(&c.Namespace) {
+				err = d.ArgErr()
+			}
+		case "budget":
+			err = durationArg(d, &c.Budget)
+		case "replicas":
+			var n int64
+			n, err = positiveArg(d, 10_000)
+			c.Replicas = int(n)
+		default:
+			err = d.Errf("redis: unknown option %q; expected namespace, budget or replicas", d.Val())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) unmarshalPlan(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.Err("plan: expected a name")
+	}
+	name := d.Val()
+	if _, twice := a.Plans[name]; twice {
+		return d.Errf("plan %q: given twice", name)
+	}
+	var plan PlanConfig
+	plan.Limits = append(plan.Limits, d.RemainingArgs()...)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "window":
+			limits := d.RemainingArgs()
+			if len(limits) == 0 {
+				return d.Err("window: expected a limit, as in 100/1h")
+			}
+			plan.Limits = append(plan.Limits, limits...)
+		case "per":
+			words := d.RemainingArgs()
+			if len(words) < 2 || (words[0] != "client" && words[0] != "tenant") {
+				return d.Err("per: expected 'client' or 'tenant' and a limit, as in per tenant 1000/1h")
+			}
+			for _, limit := range words[1:] {
+				plan.Limits = append(plan.Limits, words[0]+":"+limit)
+			}
+		case "on_store_failure":
+			if !d.AllArgs(&plan.OnStoreFailure) {
+				return d.Err("on_store_failure: expected local_share, deny or open")
+			}
+		default:
+			return d.Errf("plan: unknown option %q; expected window, per or on_store_failure", d.Val())
+		}
+	}
+	// Compiled here only for the error, which so gets the file and the line.
+	if _, err := newPlans(map[string]PlanConfig{name: plan}, ""); err != nil {
+		return d.WrapErr(err)
+	}
+	if a.Plans == nil {
+		a.Plans = make(map[string]PlanConfig)
+	}
+	a.Plans[name] = plan
+	return nil
+}
+
+func (c *IdentityConfig) unmarshal(d *caddyfile.Dispenser) error {
+	if !d.AllArgs(&c.Key) {
+		return d.Err("identity_key: expected the path of a key file")
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "audience":
+			if !d.AllArgs(&c.Audience) {
+				return d.ArgErr()
+			}
+		case "issuer":
+			if !d.AllArgs(&c.Issuer) {
+				return d.ArgErr()
+			}
+		case "ttl":
+			if err := durationArg(d, &c.TTL); err != nil {
+				return err
+			}
+		default:
+			return d.Errf("identity_key: unknown option %q; expected audience, issuer or ttl", d.Val())
+		}
+	}
+	return nil
+}
+
+// durationArg reads the one argument of an option as a positive duration.
+func durationArg(d *caddyfile.Dispenser, into *caddy.Duration) error {
+	var text string
+	option := d.Val()
+	if !d.AllArgs(&text) {
+		return d.Errf("%s: expected one duration, as in 500ms", option)
+	}
+	v, err := caddy.ParseDuration(text)
+	if err != nil || v <= 0 || v > 24*time.Hour {
+		return d.Errf("%s: bad duration %q; expected more than 0 and at most 24h, as in 500ms", option, text)
+	}
+	*into = caddy.Duration(v)
+	return nil
+}
+
+// positiveArg reads the one argument of an option as a number from 1 to most.
+func positiveArg(d *caddyfile.Dispenser, most int64) (int64, error) {
+	option := d.Val()
+	if !d.NextArg() {
+		return 0, d.Errf("%s: expected a number from 1 to %d", option, most)
+	}
+	n, err := positiveInt(d, most)
+	if err == nil && d.NextArg() {
+		err = d.ArgErr()
+	}
+	return n, err
+}
+
+func positiveInt(d *caddyfile.Dispenser, most int64) (int64, error) {
+	n, err := strconv.ParseInt(d.Val(), 10, 64)
+	if err != nil || n < 1 || n > most {
+		return 0, d.Errf("bad number %q; expected 1 to %d", d.Val(), most)
+	}
+	return n, nil
+}
+
+var _ caddyfile.Unmarshaler = (*App)(nil)

@@ -1,0 +1,95 @@
+package identity
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+func TestATenantIsSignedForOncePerHalfLife(t *testing.T) {
+	s := newSigner(t, newKeys(t, 1))
+	first := mustSign(t, s, noon)
+	if again := mustSign(t, s, noon.Add(DefaultTTL/2-time.Nanosecond)); again != first {
+		t.Error("signed twice within half a life")
+	}
+	second := mustSign(t, s, noon.Add(DefaultTTL/2))
+	if second == first {
+		t.Error("not signed again after half a life")
+	}
+	if back := mustSign(t, s, noon.Add(-time.Second)); back == second {
+		t.Error("a clock that went back gets a statement from the future")
+	}
+}
+
+func TestAChangedTenantIsSignedForAtOnce(t *testing.T) {
+	s := newSigner(t, newKeys(t, 1))
+	first := mustSign(t, s, noon)
+	changed := *acme
+	changed.Plan = "premium"
+	second, err := s.Sign(&changed, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, payload := parts(t, second); second == first || payload["plan"] != "premium" {
+		t.Errorf("got plan %v", payload["plan"])
+	}
+}
+
+func TestATenantWithoutPlanIsSignedForWithTheDefault(t *testing.T) {
+	s, err := NewSigner(SignerOptions{Keys: newKeys(t, 1), DefaultPlan: "basic"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := s.Sign(&tenant.Tenant{ID: "t2", Slug: tenant.MustSlug("no-plan")}, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, payload := parts(t, token); payload["plan"] != "basic" {
+		t.Errorf("got plan %v; want basic", payload["plan"])
+	}
+}
+
+func TestNothingIsSignedForNobody(t *testing.T) {
+	s := newSigner(t, newKeys(t, 1))
+	for _, nobody := range []*tenant.Tenant{nil, {}} {
+		if token, err := s.Sign(nobody, noon); err == nil || token != "" {
+			t.Errorf("signed %q for nobody", token)
+		}
+	}
+}
+
+func TestConcurrentRequestsShareOneStatement(t *testing.T) {
+	s := newSigner(t, newKeys(t, 1))
+	tokens := make([]string, 32)
+	var wg sync.WaitGroup
+	for i := range tokens {
+		wg.Go(func() { tokens[i], _ = s.Sign(acme, noon) })
+	}
+	wg.Wait()
+	for _, token := range tokens {
+		if token == "" || token != tokens[0] {
+			t.Fatal("concurrent requests got different statements")
+		}
+	}
+}
+
+func TestALifeThatIsTooShortIsRefused(t *testing.T) {
+	if _, err := NewSigner(SignerOptions{Keys: newKeys(t, 1), TTL: time.Second}); err == nil {
+		t.Error("accepted a life of 1s")
+	}
+	if _, err := NewSigner(SignerOptions{}); err == nil {
+		t.Error("accepted no key")
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	s := newSigner(b, newKeys(b, 1))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Sign(acme, noon); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

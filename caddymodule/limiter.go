@@ -1,0 +1,60 @@
+package caddymodule
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/ratelimit"
+)
+
+// LimiterConfig says where requests are counted.
+type LimiterConfig struct {
+	// The Redis to share limits through: `redis://`, `rediss://`, `unix://`,
+	// `redis+sentinel://`, `redis+cluster://`. Use a placeholder such as
+	// `{env.REDIS_URL}` to keep the password out of the configuration. Empty,
+	// also after placeholders: requests are counted in this process.
+	Redis string `json:"redis,omitempty"`
+
+	// A prefix for the keys, so that several deployments can share a Redis.
+	Namespace string `json:"namespace,omitempty"`
+
+	// How long a request may wait for Redis before the plan's failure policy
+	// decides. Default: 20ms.
+	Budget caddy.Duration `json:"budget,omitempty"`
+
+	// How many gateways share the limits, for the policy `local_share`.
+	// Default: 1.
+	Replicas int `json:"replicas,omitempty"`
+
+	inProcess bool
+}
+
+// open finds or makes the limiter. The key holds no plan: limits travel with
+// each call, so that counters survive a change of plans.
+func (c *LimiterConfig) open(repl *caddy.Replacer) (*pooled[ratelimit.Limiter], error) {
+	url := repl.ReplaceAll(c.Redis, "")
+	if c.Replicas < 0 {
+		return nil, fmt.Errorf("tenancy: replicas %d; expected at least 1", c.Replicas)
+	}
+	if c.Budget < 0 {
+		return nil, fmt.Errorf("tenancy: budget %v; expected a positive duration", time.Duration(c.Budget))
+	}
+	if url == "" {
+		c.inProcess = true
+		return hold("limiter memory", func() (ratelimit.Limiter, error) {
+			return ratelimit.NewMemory(ratelimit.MemoryOptions{Now: time.Now}), nil
+		})
+	}
+	key := fmt.Sprintf("limiter redis %q %q %d %d", url, c.Namespace, c.Budget, c.Replicas)
+	return hold(key, func() (ratelimit.Limiter, error) {
+		limiter, err := ratelimit.NewRedis(ratelimit.RedisOptions{
+			URL: url, Namespace: c.Namespace, Budget: time.Duration(c.Budget), Replicas: c.Replicas,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("tenancy: %w", err)
+		}
+		return limiter, nil
+	})
+}
