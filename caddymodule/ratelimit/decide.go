@@ -13,6 +13,10 @@ type ask struct {
 // quota is served request by request and every answer is exact.
 const lendShare = 8
 
+// concurrentRetry is the wait suggested to a request refused because too many
+// are in progress.
+const concurrentRetry = microsPerSecond
+
 // verdict is the answer to an ask.
 type verdict struct {
 	granted int64 // of need
@@ -53,7 +57,13 @@ func decide(p *Policy, accounts *[2]*account, now int64, a ask, v *verdict) {
 		acc := accounts[s.level]
 		at[i] = acc.open(s, hints[s.level], now)
 		hints[s.level]++
-		avail = min(avail, s.n-acc.windows[at[i]].sum)
+		free := s.n - acc.windows[at[i]].sum
+		if s.id == concurrentID {
+			// Requests in progress count as one each, whatever they cost. The
+			// product is only needed where it could be the smallest.
+			free = min(max(free, 0), avail/a.unit+1) * a.unit
+		}
+		avail = min(avail, free)
 	}
 	avail = max(avail, 0)
 
@@ -68,6 +78,7 @@ func decide(p *Policy, accounts *[2]*account, now int64, a ask, v *verdict) {
 		for level, acc := range accounts {
 			if p.levels[level] {
 				acc.charge(p, Level(level), now, a.hold, charge)
+				acc.occupy(p, Level(level), v.granted/a.unit)
 			}
 		}
 	}
@@ -76,14 +87,55 @@ func decide(p *Policy, accounts *[2]*account, now int64, a ask, v *verdict) {
 		w := &accounts[s.level].windows[at[i]]
 		st := &v.limits[i]
 		left := s.n - w.sum
+		unit := a.unit
+		if s.id == concurrentID {
+			unit = 1
+		}
 		st.remaining = max(left, 0)
-		st.violated = v.granted < a.need && left < a.unit
+		st.violated = v.granted < a.need && left < unit
 		st.reset = 0
-		if st.violated {
-			st.reset = w.untilFree(now, s.n-a.unit)
+		switch {
+		case st.violated && s.id == concurrentID:
+			// Nobody knows when a request in progress ends.
+			v.retry = max(v.retry, concurrentRetry)
+		case st.violated:
+			st.reset = w.untilFree(now, s.n-unit)
 			v.retry = max(v.retry, st.reset)
-		} else if len(w.cells) > 0 {
+		case len(w.cells) > 0:
 			st.reset = w.cells[0].exp - now
+		}
+	}
+}
+
+// giveBack takes n permits, granted at an instant and never spent, out of the
+// windows that p charged. Each is taken from the cell it was charged to, or
+// from one that expires sooner, so what remains counts no shorter. It must be
+// called at most once for a grant, and only if the accounts still are those
+// that were charged.
+func giveBack(p *Policy, accounts *[2]*account, now, at, hold, n int64) {
+	for level, acc := range accounts {
+		if !p.levels[level] {
+			continue
+		}
+		acc.seen = max(acc.seen, now)
+		acc.expire(p, Level(level), acc.seen)
+		for i := range acc.windows {
+			w := &acc.windows[i]
+			if w.id == concurrentID || !p.names(w.id, Level(level)) {
+				continue
+			}
+			exp := w.id.expiry(at, hold)
+			for j := range w.cells {
+				c := &w.cells[j]
+				if c.exp < exp {
+					continue
+				}
+				if c.n >= n && (w.id.rolling() || c.exp == exp) {
+					c.n -= n
+					w.sum -= n
+				}
+				break
+			}
 		}
 	}
 }

@@ -36,7 +36,12 @@ func newPolicyHeaders(p *Policy) policyHeaders {
 			policy.WriteString(", ")
 		}
 		policy.WriteString(`"` + l.Name + `";q=` + strconv.FormatInt(l.N, 10))
-		policy.WriteString(";w=" + strconv.FormatInt(int64(l.Window/time.Second), 10))
+		if w := l.seconds(); w > 0 {
+			policy.WriteString(";w=" + strconv.FormatInt(w, 10))
+		}
+		if l.Kind == Concurrent {
+			policy.WriteString(`;qu="concurrent-requests"`)
+		}
 	}
 	h.limit = []string{strconv.FormatInt(p.Limits[0].N, 10)}
 	h.policy = []string{policy.String()}

@@ -24,8 +24,7 @@ type Limiter interface {
 	Close() error
 }
 
-// Decision is the answer to one request. It holds no pointers into the
-// limiter and may be kept.
+// Decision is the answer to one request.
 type Decision struct {
 	// Allowed tells whether the request may pass.
 	Allowed bool
@@ -38,6 +37,11 @@ type Decision struct {
 	// can be admitted, if nobody else takes the quota. It is positive exactly
 	// when the request was refused.
 	RetryAfter time.Duration
+
+	// Slot must be released when the request has ended. It is nil, which is
+	// fine to release, unless the policy has a Concurrent limit and the
+	// request was admitted.
+	Slot *Slot
 
 	// Len is the number of valid States: the number of limits in the policy,
 	// or 0 when Degraded.

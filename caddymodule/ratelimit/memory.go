@@ -56,7 +56,27 @@ func (m *Memory) Take(_ context.Context, key Key, p *Policy, cost int64) (Decisi
 	cost = max(1, cost)
 	var v verdict
 	m.decide(key, p, ask{need: cost, unit: cost, want: cost}, &v)
-	return v.decision(p, v.granted == cost), nil
+	d := v.decision(p, v.granted == cost)
+	if d.Allowed && p.slots != [2]bool{} {
+		d.Slot = &Slot{release: func() { m.vacate(key, p) }}
+	}
+	return d, nil
+}
+
+func (m *Memory) vacate(key Key, p *Policy) {
+	now := m.now()
+	if p.slots[PerTenant] {
+		s := &m.tenants.shards[shardOfTenant(key.Tenant)]
+		s.mu.Lock()
+		m.tenants.account(s, key.Tenant, now).vacate()
+		s.mu.Unlock()
+	}
+	if p.slots[PerClient] {
+		s := &m.clients.shards[shardOfKey(key)]
+		s.mu.Lock()
+		m.clients.account(s, key, now).vacate()
+		s.mu.Unlock()
+	}
 }
 
 // decide locks the accounts of key, the tenant's before the client's, for the

@@ -7,12 +7,17 @@ import (
 	"time"
 )
 
-const limitForm = `expected QUOTA/WINDOW such as "100/1h", "50/s" or "1000/10m"`
+const limitForm = `expected QUOTA/WINDOW such as "100/1h", "50/s", "5000000/month" or "20/concurrent"`
 
-// ParseLimit reads one limit in the form QUOTA/WINDOW: a whole number, and a
-// window such as 1h, 10m, 30s, 1d, 1h30m, or one unit alone (s, m, h, d, or
-// second, minute, hour, day). "tenant:" in front puts it at level PerTenant,
-// "client:" at level PerClient, which is also the default.
+// ParseLimit reads one limit in the form QUOTA/WINDOW: a whole number, and
+//
+//	1h 10m 30s 1d 1h30m, or s m h d, or second minute hour day   a rolling window
+//	calendar-hour calendar-day month                             a calendar period, in UTC
+//	month@15                                                     a month that begins on the 15th
+//	concurrent                                                   requests in progress
+//
+// "tenant:" in front puts it at level PerTenant, "client:" at level PerClient,
+// which is also the default.
 func ParseLimit(s string) (Limit, error) {
 	var l Limit
 	rest := s
@@ -25,17 +30,19 @@ func ParseLimit(s string) (Limit, error) {
 	if !ok || quota == "" || window == "" {
 		return Limit{}, fmt.Errorf("reading limit %q: %s", s, limitForm)
 	}
-	n, err := parseQuota(quota)
-	if err != nil {
+	var err error
+	if l.N, err = parseQuota(quota); err != nil {
 		return Limit{}, fmt.Errorf("reading limit %q: %w", s, err)
 	}
-	w, err := parseWindow(window)
-	if err != nil {
+	if err := l.parseWindow(window); err != nil {
 		return Limit{}, fmt.Errorf("reading limit %q: %w", s, err)
 	}
-	l.N, l.Window, l.Name = n, w, windowName(w)
+	l.Name = l.usualName()
 	if l.Level == PerTenant {
 		l.Name += tenantSuffix
+	}
+	if err := checkLimit(l); err != nil {
+		return Limit{}, fmt.Errorf("reading limit %q: %w", s, err)
 	}
 	return l, nil
 }
@@ -81,50 +88,44 @@ var windowUnits = map[string]time.Duration{
 	"d": 24 * time.Hour, "day": 24 * time.Hour,
 }
 
-func parseWindow(s string) (time.Duration, error) {
-	if w, ok := windowUnits[s]; ok {
-		return w, nil
-	}
-	const form = `expected a length such as 1h, 10m, 30s or 1d, or a unit: second, minute, hour, day`
-	var (
-		w   time.Duration
-		err error
-	)
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, e := strconv.ParseUint(days, 10, 16)
-		w, err = time.Duration(n)*24*time.Hour, e
-	} else {
-		w, err = time.ParseDuration(s)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("window %q: %s", s, form)
-	}
-	if err := checkWindow(w); err != nil {
-		return 0, err
-	}
-	return w, nil
+// otherWindows are the words for what does not roll. "hour" and "day" are not
+// among them: who writes 100/hour means never more than 100 in an hour.
+var otherWindows = map[string]Kind{
+	"calendar-hour": CalendarHour, "calendar-day": CalendarDay,
+	"month": CalendarMonth, "calendar-month": CalendarMonth,
+	"concurrent": Concurrent,
 }
 
-// windowName returns the name a window has in header fields.
-func windowName(w time.Duration) string {
-	switch w {
-	case time.Second:
-		return "second"
-	case time.Minute:
-		return "minute"
-	case time.Hour:
-		return "hour"
-	case 24 * time.Hour:
-		return "day"
+const windowForm = "expected a length such as 1h, 10m, 30s or 1d, " +
+	"one of second, minute, hour, day, calendar-hour, calendar-day, month, month@DAY, or concurrent"
+
+func (l *Limit) parseWindow(s string) error {
+	if w, ok := windowUnits[s]; ok {
+		l.Window = w
+		return nil
 	}
-	units := []struct {
-		length time.Duration
-		letter string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}}
-	for _, u := range units {
-		if w >= u.length && w%u.length == 0 {
-			return strconv.FormatInt(int64(w/u.length), 10) + u.letter
+	word, anchor, anchored := strings.Cut(s, "@")
+	if kind, ok := otherWindows[word]; ok {
+		l.Kind = kind
+		if anchored {
+			day, err := strconv.ParseUint(anchor, 10, 8)
+			if err != nil || day < 1 || day > 31 || kind != CalendarMonth {
+				return fmt.Errorf("window %q: expected month@DAY with a day from 1 to 31", s)
+			}
+			l.Anchor = int(day)
 		}
+		return nil
 	}
-	return strconv.FormatInt(int64(w/time.Second), 10) + "s"
+	var err error
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		l.Window = time.Duration(n) * 24 * time.Hour
+	} else {
+		l.Window, err = time.ParseDuration(s)
+	}
+	if err != nil {
+		return fmt.Errorf("window %q: %s", s, windowForm)
+	}
+	return checkWindow(l.Window)
 }

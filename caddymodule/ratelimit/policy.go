@@ -7,54 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 )
 
 // MaxLimits is the largest number of limits in one policy. It bounds the cost
 // of a decision and lets Decision be a plain value.
 const MaxLimits = 8
-
-// MaxQuota is the largest quota: the largest integer that a double holds
-// exactly, which is what a Redis script calculates with.
-const MaxQuota = 1<<53 - 1
-
-// MinWindow and MaxWindow bound a rolling window. Windows are whole seconds,
-// because the w parameter of the RateLimit-Policy field is.
-const (
-	MinWindow = time.Second
-	MaxWindow = 366 * 24 * time.Hour
-)
-
-// Level says over whom a limit is counted.
-type Level uint8
-
-const (
-	// PerClient counts each client of a tenant by itself.
-	PerClient Level = iota
-	// PerTenant counts all clients of a tenant together.
-	PerTenant
-)
-
-const tenantSuffix = "-tenant"
-
-// Limit is one quota of a policy.
-type Limit struct {
-	// Name is the policy name in header fields and problem documents. Empty
-	// means the usual name of the window: "second", "minute", "hour", "day",
-	// or its length as in "10m". At level PerTenant it ends in "-tenant",
-	// which NewPolicy appends where it is missing.
-	Name string
-
-	// N is the quota: 1 to MaxQuota.
-	N int64
-
-	// Window is the length of a Rolling window, and is ignored by the other
-	// kinds.
-	Window time.Duration
-
-	// Level is over whom N is counted.
-	Level Level
-}
 
 // FailurePolicy says what happens to requests while the store cannot be
 // asked.
@@ -102,6 +59,7 @@ type Policy struct {
 	specs   [MaxLimits]spec
 	nspecs  int
 	levels  [2]bool // which levels any limit names
+	slots   [2]bool // which levels have a Concurrent limit
 	hash    uint64
 	headers policyHeaders
 	args    []any // the script's constant arguments
@@ -124,7 +82,7 @@ func NewPolicy(limits []Limit, onFailure FailurePolicy) (*Policy, error) {
 	for i := range p.Limits {
 		l := &p.Limits[i]
 		if l.Name == "" {
-			l.Name = windowName(l.Window)
+			l.Name = l.usualName()
 		}
 		if l.Level == PerTenant && !strings.HasSuffix(l.Name, tenantSuffix) {
 			l.Name += tenantSuffix
@@ -136,45 +94,22 @@ func NewPolicy(limits []Limit, onFailure FailurePolicy) (*Policy, error) {
 			if other.Name == l.Name {
 				return nil, fmt.Errorf("building rate limit policy: two limits are named %q", l.Name)
 			}
-			if other.Level == l.Level && other.Window == l.Window {
-				return nil, fmt.Errorf("building rate limit policy: limits %q and %q count the same window", other.Name, l.Name)
-			}
 		}
 		p.specs[i] = newSpec(*l)
+		for j, other := range p.specs[:i] {
+			if other.level == l.Level && other.id == p.specs[i].id {
+				return nil, fmt.Errorf("building rate limit policy: limits %q and %q count the same", p.Limits[j].Name, l.Name)
+			}
+		}
 		p.levels[l.Level] = true
+		if l.Kind == Concurrent {
+			p.slots[l.Level] = true
+		}
 	}
 	p.hash = hashPolicy(p)
 	p.headers = newPolicyHeaders(p)
 	p.args = scriptArgs(p)
 	return p, nil
-}
-
-func checkLimit(l Limit) error {
-	switch {
-	case l.Name == "" || len(l.Name) > 64:
-		return fmt.Errorf("name of %d bytes, expected 1 to 64", len(l.Name))
-	case strings.ContainsFunc(l.Name, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
-	}):
-		return fmt.Errorf("expected only letters, digits, '-', '_' and '.' in the name")
-	case l.N < 1 || l.N > MaxQuota:
-		return fmt.Errorf("quota %d, expected 1 to %d", l.N, int64(MaxQuota))
-	case l.Level > PerTenant:
-		return fmt.Errorf("unknown level %d", l.Level)
-	}
-	return checkWindow(l.Window)
-}
-
-func checkWindow(w time.Duration) error {
-	switch {
-	case w < MinWindow:
-		return fmt.Errorf("window %s, expected at least %s", w, MinWindow)
-	case w > MaxWindow:
-		return fmt.Errorf("window %s, expected at most 366 days", w)
-	case w%time.Second != 0:
-		return fmt.Errorf("window %s, expected whole seconds", w)
-	}
-	return nil
 }
 
 // hashPolicy identifies what a policy allows, so that an answer remembered

@@ -108,7 +108,7 @@ func (r *Redis) acquire(ctx context.Context, key Key, p *Policy, a ask, v *verdi
 	ctx, cancel := context.WithTimeout(ctx, r.budget)
 	defer cancel()
 	r.calls.Add(1)
-	keys, args := acquireKeys(r.namespace, key, p), acquireArgs(p, a)
+	keys, args := acquireKeys(r.namespace, key, p), acquireArgs(p, a, "")
 	raw, err := acquireScript.EvalSha(ctx, r.client, keys, args...).Result()
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
 		raw, err = acquireScript.Eval(ctx, r.client, keys, args...).Result()

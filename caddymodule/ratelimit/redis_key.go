@@ -50,17 +50,13 @@ func plainByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 }
 
-// clientKeyName is the account of one client. "c:" keeps it apart from the
-// tenant's own account, "t", whatever the address.
-func clientKeyName(tag string, client netip.Addr) string {
-	buf := make([]byte, 0, len(tag)+2+39)
-	buf = append(buf, tag...)
-	buf = append(buf, "c:"...)
-	if client.IsValid() {
-		// A zone is the only part of an address that may hold any bytes.
-		buf = client.WithZone("").AppendTo(buf)
+// clientText is a client as part of a key. A zone is the only part of an
+// address that may hold any bytes, and it is dropped.
+func clientText(client netip.Addr) string {
+	if !client.IsValid() {
+		return ""
 	}
-	return string(buf)
+	return client.WithZone("").String()
 }
 
 // checkNamespace refuses what would move or break the hash tag.

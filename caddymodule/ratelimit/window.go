@@ -9,7 +9,11 @@ type cell struct {
 	n   int64
 }
 
-// window is a segmented rolling window. A charge made at t by permits that may
+// window is a segmented rolling window, or a calendar period, whose charges all
+// expire at its end, or the requests in progress, which have a sum and no
+// cells.
+//
+// Of a rolling window: a charge made at t by permits that may
 // be spent until t+hold counts until t+hold+w. Charges whose expiry falls into
 // the same grain are merged into one cell that expires with its latest, so no
 // charge ever counts for less than its window, and at most one grain longer.
@@ -46,7 +50,7 @@ func (w *window) charge(exp, n int64) {
 	if last := len(w.cells) - 1; last >= 0 {
 		c := &w.cells[last]
 		exp = max(exp, c.exp)
-		if grain := grainOf(w.id); exp/grain == c.exp/grain {
+		if exp == c.exp || w.id.rolling() && exp/w.id.grain() == c.exp/w.id.grain() {
 			c.exp = exp
 			c.n += n
 			return
@@ -64,7 +68,7 @@ func (w *window) charge(exp, n int64) {
 // which the answer would still be the same.
 func (w *window) untilFree(now, limit int64) int64 {
 	if limit < 0 {
-		return int64(w.id)
+		return w.id.expiry(now, 0) - now
 	}
 	sum := w.sum
 	for _, c := range w.cells {
@@ -89,8 +93,8 @@ type account struct {
 // to tell.
 func (a *account) empty(now int64) bool {
 	for i := range a.windows {
-		cells := a.windows[i].cells
-		if len(cells) > 0 && cells[len(cells)-1].exp > now {
+		w := &a.windows[i]
+		if last := len(w.cells) - 1; last >= 0 && w.cells[last].exp > now || w.id == concurrentID && w.sum > 0 {
 			return false
 		}
 	}
@@ -119,7 +123,7 @@ func (a *account) open(s *spec, hint int, now int64) int {
 		return i
 	}
 	fresh := window{id: s.id}
-	if from := a.closest(s.id); from >= 0 {
+	if from := a.closest(s.id); from >= 0 && s.id.rolling() {
 		src := a.windows[from]
 		for _, c := range src.cells {
 			if exp := c.exp - int64(src.id) + int64(s.id); exp > now {
@@ -139,6 +143,7 @@ func (a *account) closest(id windowID) int {
 	for i := range a.windows {
 		have := a.windows[i].id
 		switch {
+		case !have.rolling():
 		case best < 0:
 			best = i
 		case have >= id && (a.windows[best].id < id || have < a.windows[best].id):
@@ -172,15 +177,33 @@ func (a *account) expire(p *Policy, level Level, now int64) {
 func (a *account) charge(p *Policy, level Level, now, hold, n int64) {
 	for i := range a.windows {
 		w := &a.windows[i]
+		if w.id == concurrentID {
+			continue
+		}
+		exp := w.id.expiry(now, hold)
 		switch {
 		case p.names(w.id, level):
 			w.until = 0
 		case w.until == 0:
-			w.until = now + int64(w.id)
+			w.until = exp
 		}
-		w.charge(now+hold+int64(w.id), n)
+		w.charge(exp, n)
 	}
 	a.seen = now
+}
+
+// occupy counts requests in progress, if the policy limits them at this level.
+func (a *account) occupy(p *Policy, level Level, requests int64) {
+	if p.slots[level] {
+		a.windows[a.find(concurrentID, 0)].sum += requests
+	}
+}
+
+// vacate takes one request in progress back.
+func (a *account) vacate() {
+	if i := a.find(concurrentID, 0); i >= 0 && a.windows[i].sum > 0 {
+		a.windows[i].sum--
+	}
 }
 
 func (p *Policy) names(id windowID, level Level) bool {

@@ -1,0 +1,141 @@
+-- What the scripts of the limiter share; Go puts it in front of each of them.
+--
+-- Times are microseconds. An account is stored as a flat msgpack array, with
+-- times as differences so that they pack small:
+--   version, inc, seen-inc, then for each window:
+--   id, until (0, or until-seen), number of cells, then expiry (difference) and count of each cell
+-- inc, the instant the account was made, tells it from one made after the
+-- store lost it.
+local floor, max, min = math.floor, math.max, math.min
+local VERSION = 1
+local MINUTE, HOUR, DAY = 60000000, 3600000000, 86400000000
+
+local function clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function civil(days)
+  days = days + 719468
+  local era = floor(days / 146097)
+  local ofera = days - era * 146097
+  local year = floor((ofera - floor(ofera / 1460) + floor(ofera / 36524) - floor(ofera / 146096)) / 365)
+  local ofyear = ofera - (365 * year + floor(year / 4) - floor(year / 100))
+  local month = floor((5 * ofyear + 2) / 153)
+  local day = ofyear - floor((153 * month + 2) / 5) + 1
+  month, year = month + 3, year + era * 400
+  if month > 12 then month, year = month - 12, year + 1 end
+  return year, month, day
+end
+
+local function daysof(year, month, day)
+  if month <= 2 then year, month = year - 1, month + 12 end
+  local era = floor(year / 400)
+  local ofera = year - era * 400
+  local ofyear = floor((153 * (month - 3) + 2) / 5) + day - 1
+  return era * 146097 + ofera * 365 + floor(ofera / 4) - floor(ofera / 100) + ofyear - 719468
+end
+
+local function monthlength(year, month)
+  if month == 12 then return 31 end
+  return daysof(year, month + 1, 1) - daysof(year, month, 1)
+end
+
+local function expiry(id, now, held)
+  if id > 0 then return now + held + id end
+  if id == -1 then return floor(now / HOUR) * HOUR + HOUR end
+  if id == -2 then return floor(now / DAY) * DAY + DAY end
+  local anchor = -100 - id
+  local year, month, day = civil(floor(now / DAY))
+  if day >= min(anchor, monthlength(year, month)) then
+    month = month + 1
+    if month > 12 then year, month = year + 1, 1 end
+  end
+  return daysof(year, month, min(anchor, monthlength(year, month))) * DAY
+end
+
+local function decode(raw)
+  local acc = {inc = 0, seen = 0, windows = {}, byid = {}, named = {}}
+  if not raw then return acc end
+  local ok, t = pcall(cmsgpack.unpack, raw)
+  -- What cannot be read was not written by this script: start anew rather
+  -- than fail the key for ever.
+  if not ok or type(t) ~= 'table' or t[1] ~= VERSION then return acc end
+  acc.inc, acc.seen = t[2], t[2] + t[3]
+  local i = 4
+  while t[i] do
+    local w = {id = t[i], till = t[i + 1], sum = 0, exps = {}, counts = {}}
+    if w.till ~= 0 then w.till = w.till + acc.seen end
+    local exp = acc.seen
+    local n = t[i + 2]
+    i = i + 3
+    for c = 1, n do
+      exp = exp + t[i]
+      w.exps[c], w.counts[c] = exp, t[i + 1]
+      w.sum = w.sum + t[i + 1]
+      i = i + 2
+    end
+    acc.windows[#acc.windows + 1] = w
+    acc.byid[w.id] = w
+  end
+  return acc
+end
+
+local function charge(w, exp, n)
+  local last = #w.exps
+  w.sum = w.sum + n
+  if last > 0 then
+    exp = max(exp, w.exps[last])
+    local grain = floor(w.id / (w.id >= MINUTE and 12 or 16))
+    if exp == w.exps[last] or w.id > 0 and floor(exp / grain) == floor(w.exps[last] / grain) then
+      w.exps[last], w.counts[last] = exp, w.counts[last] + n
+      return
+    end
+  end
+  w.exps[last + 1], w.counts[last + 1] = exp, n
+end
+
+-- store writes acc, whose expired cells are gone, with now as its latest instant.
+local function store(key, acc, now)
+  local t = {VERSION, acc.inc, now - acc.inc}
+  local at, latest = 4, now
+  for _, w in ipairs(acc.windows) do
+    local cells = #w.exps
+    t[at], t[at + 1], t[at + 2] = w.id, w.till == 0 and 0 or w.till - now, cells
+    at = at + 3
+    local previous = now
+    for c = 1, cells do
+      t[at], t[at + 1] = w.exps[c] - previous, w.counts[c]
+      previous = w.exps[c]
+      at = at + 2
+    end
+    latest = max(latest, previous)
+  end
+  if at > 4 then
+    redis.call('SET', key, cmsgpack.pack(t), 'PX', floor((latest - now) / 1000) + 1)
+  end
+end
+
+-- expire drops what no longer counts.
+local function expire(acc, now)
+  local kept = {}
+  for _, w in ipairs(acc.windows) do
+    local gone, cells = 0, #w.exps
+    while gone < cells and w.exps[gone + 1] <= now do
+      gone = gone + 1
+      w.sum = w.sum - w.counts[gone]
+    end
+    if gone > 0 then
+      for c = 1, cells do
+        w.exps[c], w.counts[c] = w.exps[c + gone], w.counts[c + gone]
+      end
+    end
+    if w.till ~= 0 and w.till <= now and not acc.named[w.id] then
+      acc.byid[w.id] = nil
+    else
+      kept[#kept + 1] = w
+    end
+  end
+  acc.windows = kept
+end
+

@@ -1,0 +1,37 @@
+-- Gives back permits that were granted at an instant and never spent; the same
+-- as giveBack in decide.go. It must not run twice for one grant.
+--
+-- KEYS  the accounts charged
+-- ARGV  number of accounts, permits, instant of the grant, hold, inc of each account,
+--       then for each limit: index into KEYS, window, quota
+local nacc, n, at, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local now = clock()
+local given = 0
+for i = 1, nacc do
+  local acc = decode(redis.call('GET', KEYS[i]))
+  -- Another inc: the store lost the charge, so there is nothing to give back.
+  if acc.inc == tonumber(ARGV[4 + i]) then
+    now = max(now, acc.seen)
+    for l = 5 + nacc, #ARGV, 3 do
+      if tonumber(ARGV[l]) == i then acc.named[tonumber(ARGV[l + 1])] = true end
+    end
+    expire(acc, now)
+    local changed = false
+    for _, w in ipairs(acc.windows) do
+      if acc.named[w.id] then
+        local exp = expiry(w.id, at, hold)
+        for c = 1, #w.exps do
+          if w.exps[c] >= exp then
+            if w.counts[c] >= n and (w.id > 0 or w.exps[c] == exp) then
+              w.counts[c] = w.counts[c] - n
+              changed, given = true, given + 1
+            end
+            break
+          end
+        end
+      end
+    end
+    if changed then store(KEYS[i], acc, now) end
+  end
+end
+return given
