@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/sqlstore"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// dataConfig is the part of the configuration that every command needs: where
+// the data is and how tenants are kept apart.
+type dataConfig struct {
+	dir       string
+	plans     string
+	isolation string
+}
+
+func (c *dataConfig) register(f *flags) {
+	f.StringVar(&c.dir, "data", "data", "folder of the database and the keys")
+	f.StringVar(&c.plans, "plans", "free,basic,premium,enterprise", "plans a tenant may have, the default first")
+	f.StringVar(&c.isolation, "isolation", "shared", "where new tenants' data goes: shared, schema or database")
+}
+
+// backend is the opened data.
+type backend struct {
+	db        *sqldb.DB
+	catalog   *control.Catalog
+	directory *control.Directory
+	store     *sqlstore.Store
+}
+
+// open opens the data and brings the tables that all share up to date.
+func (c *dataConfig) open(ctx context.Context) (_ *backend, err error) {
+	plans, isolation, err := c.check()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.dir, 0o750); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	b := &backend{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if b.db, err = sqldb.OpenSQLite(ctx, filepath.Join(c.dir, "petstore.db"), sqldb.SQLiteOptions{}); err != nil {
+		return nil, err
+	}
+	b.catalog, err = control.Open(ctx, control.Options{DB: b.db, Plans: plans, Isolation: isolation})
+	if err != nil {
+		return nil, err
+	}
+	if b.directory, err = control.NewDirectory(ctx, b.catalog); err != nil {
+		return nil, err
+	}
+	b.store, err = sqlstore.Open(sqlstore.Options{DB: b.db, Dir: filepath.Join(c.dir, "tenants"), Route: b.directory.Route})
+	if err != nil {
+		return nil, err
+	}
+	b.catalog.UseStorage(b.store)
+	return b, b.store.Prepare(ctx)
+}
+
+func (c *dataConfig) check() ([]tenant.Plan, petstore.Isolation, error) {
+	var plans []tenant.Plan
+	for _, name := range strings.Split(c.plans, ",") {
+		plan, err := tenant.ParsePlan(strings.TrimSpace(name))
+		if err != nil {
+			return nil, "", usageError{fmt.Errorf("reading --plans %q: %w", c.plans, err)}
+		}
+		plans = append(plans, plan)
+	}
+	isolation, err := petstore.ParseIsolation(c.isolation)
+	if err != nil {
+		return nil, "", usageError{fmt.Errorf("reading --isolation: %w", err)}
+	}
+	return plans, isolation, nil
+}
+
+func (b *backend) close() error {
+	var all error
+	if b.store != nil {
+		all = b.store.Close()
+	}
+	if b.db != nil {
+		all = errors.Join(all, b.db.Close())
+	}
+	return all
+}
+
+// adminToken reads the operator's credential, and makes one with mode 0600
+// when there is none. The file appears whole or not at all, so that two starts
+// at once end with one token.
+func adminToken(path string) (string, error) {
+	for range 2 {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			token := strings.TrimSpace(string(b))
+			if len(token) < 20 {
+				return "", fmt.Errorf("reading the operator's credential %q: expected at least 20 characters", path)
+			}
+			return token, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("reading the operator's credential: %w", err)
+		}
+		if err := writeNew(path, control.NewSecret("adm_")+"\n"); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("making the operator's credential: %w", err)
+		}
+	}
+	return "", fmt.Errorf("reading the operator's credential %q: the file keeps disappearing", path)
+}
+
+// writeNew makes a file of mode 0600 that was not there, in one step.
+func writeNew(path, content string) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // made with mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	_, err = tmp.WriteString(content)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Link(tmp.Name(), path)
+}
+
+// refreshEvery is how soon a change by another process is in force here.
+const refreshEvery = 500 * time.Millisecond

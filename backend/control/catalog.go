@@ -1,0 +1,192 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// Storage is where the tenants' data is, as far as the control plane is
+// concerned. Every method may be repeated after a crash.
+type Storage interface {
+	// Create makes an empty place for the tenant's pets.
+	Create(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
+	// Remove deletes the place and all that is in it.
+	Remove(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
+}
+
+// Options shape a [Catalog].
+type Options struct {
+	// DB holds the catalog. It stays the caller's to close.
+	DB *sqldb.DB
+	// Plans are the plans a tenant may have; at least one. The first is the
+	// default.
+	Plans []tenant.Plan
+	// Isolation is where new tenants' data goes; empty means shared.
+	Isolation petstore.Isolation
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Catalog is the table of tenants. It is safe for concurrent use, also by
+// several processes on one database.
+type Catalog struct {
+	db        *sqldb.DB
+	plans     []tenant.Plan
+	isolation petstore.Isolation
+	now       func() time.Time
+	storage   Storage
+}
+
+//go:embed migrations
+var embedded embed.FS
+
+// Open brings the catalog's tables up to date and returns the catalog.
+func Open(ctx context.Context, o Options) (*Catalog, error) {
+	if len(o.Plans) == 0 {
+		return nil, errors.New("opening the catalog: expected at least one plan")
+	}
+	if o.Isolation == "" {
+		o.Isolation = petstore.Shared
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	c := &Catalog{db: o.DB, plans: o.Plans, isolation: o.Isolation, now: o.Now}
+	files, err := fs.Sub(embedded, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	m, err := sqldb.NewMigrator(o.DB.Pool(), o.DB.Engine, files, "catalog_versions")
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := m.Up(ctx); err != nil {
+		return nil, fmt.Errorf("opening the catalog: %w", err)
+	}
+	return c, nil
+}
+
+// UseStorage sets where tenants' data is. It must be called once, before any
+// tenant is created: store and catalog each need the other.
+func (c *Catalog) UseStorage(s Storage) { c.storage = s }
+
+// Ping checks that the catalog answers.
+func (c *Catalog) Ping(ctx context.Context) error { return c.db.Ping(ctx) }
+
+// change runs f in a transaction that gets a new revision of the catalog.
+func (c *Catalog) change(ctx context.Context, f func(tx sqldb.Conn, revision int64) error) error {
+	return c.db.Update(ctx, func(tx sqldb.Conn) error {
+		// On Postgres the row's lock puts changes in one order: revisions
+		// become visible in the order of their numbers.
+		var revision int64
+		err := tx.QueryRowContext(ctx, `UPDATE catalog_revision SET revision = revision + 1 WHERE one = 1 RETURNING revision`).Scan(&revision)
+		if err != nil {
+			return err
+		}
+		return f(tx, revision)
+	})
+}
+
+const tenantColumns = `id, slug, name, plan, status, limits, isolation, created_at, updated_at, purge_at`
+
+// Get returns one tenant with its hosts, or [tenant.ErrNotFound].
+func (c *Catalog) Get(ctx context.Context, slug tenant.Slug) (t Tenant, err error) {
+	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
+		t, err = getTenant(ctx, tx, slug)
+		return err
+	})
+	if err != nil {
+		return Tenant{}, fmt.Errorf("reading tenant %q: %w", slug, err)
+	}
+	return t, nil
+}
+
+// List returns up to limit tenants with their hosts, ordered by slug,
+// beginning after the slug given.
+func (c *Catalog) List(ctx context.Context, after string, limit int) (list []Tenant, err error) {
+	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
+		list, err = queryTenants(ctx, tx, `WHERE slug > $1 ORDER BY slug LIMIT $2`, after, limit)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing tenants: %w", err)
+	}
+	return list, nil
+}
+
+func getTenant(ctx context.Context, tx sqldb.Conn, slug tenant.Slug) (Tenant, error) {
+	list, err := queryTenants(ctx, tx, `WHERE slug = $1`, slug.String())
+	if err != nil {
+		return Tenant{}, err
+	}
+	if len(list) == 0 {
+		return Tenant{}, tenant.ErrNotFound
+	}
+	return list[0], nil
+}
+
+// queryTenants reads tenants and their hosts. A row that breaks a rule of
+// [tenant] is an error that names it: the catalog writes no such row.
+func queryTenants(ctx context.Context, tx sqldb.Conn, where string, args ...any) ([]Tenant, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT `+tenantColumns+`,
+		(SELECT string_agg(host, ' ') FROM tenant_hosts h WHERE h.slug = tenants.slug)
+		FROM tenants `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // Err reports what matters
+	var list []Tenant
+	for rows.Next() {
+		t, err := scanTenant(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, t)
+	}
+	return list, rows.Err()
+}
+
+func scanTenant(rows *sql.Rows) (t Tenant, err error) {
+	var (
+		slug, status            string
+		created, updated, purge int64
+		hosts                   sql.NullString
+	)
+	err = rows.Scan(&t.ID, &slug, &t.Name, &t.Plan, &status, &t.Limits, &t.Isolation, &created, &updated, &purge, &hosts)
+	if err != nil {
+		return t, err
+	}
+	if t.Slug, err = tenant.ParseSlug(slug); err != nil {
+		return t, fmt.Errorf("reading tenant %q: %w", t.ID, err)
+	}
+	if t.Status, err = tenant.ParseStatus(status); err != nil {
+		return t, fmt.Errorf("reading tenant %q: %w", slug, err)
+	}
+	if hosts.Valid && hosts.String != "" {
+		t.Hosts = strings.Split(hosts.String, " ")
+	}
+	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
+	if purge != 0 {
+		t.PurgeAt = time.UnixMicro(purge).UTC()
+	}
+	return t, nil
+}
+
+// newTenantID returns an opaque id: it says nothing about the tenant and is
+// never made twice.
+func newTenantID() string { return "tnt_" + strings.ToLower(rand.Text()) }
+
+// NewSecret returns a random secret of 130 bits behind a prefix that tells
+// people, and scanners for leaked secrets, what it is.
+func NewSecret(prefix string) string { return prefix + strings.ToLower(rand.Text()) }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// demo are the tenants that a first look needs: one on each of the lower
+// plans.
+var demo = []struct {
+	tenant control.New
+	pets   []petstore.Pet
+}{
+	{control.New{Slug: "acme-pets", Name: "Acme Pets", Plan: "free"}, []petstore.Pet{
+		{Name: "Rex", Species: "dog", Breed: "German Shepherd", Tags: []string{"trained"}, BirthDate: "2021-03-14"},
+		{Name: "Whiskers", Species: "cat", Breed: "Siamese", BirthDate: "2022-07-01"},
+		{Name: "Bubbles", Species: "fish", Breed: "Goldfish"},
+	}},
+	{control.New{Slug: "fluffy-friends", Name: "Fluffy Friends", Plan: "basic"}, []petstore.Pet{
+		{Name: "Cotton", Species: "rabbit", Breed: "Angora", Tags: []string{"indoor", "gentle"}},
+		{Name: "Duchess", Species: "cat", Breed: "Persian", BirthDate: "2019-11-23"},
+	}},
+	{control.New{Slug: "paws-and-claws", Name: "Paws and Claws", Plan: "premium"}, []petstore.Pet{
+		{Name: "Talon", Species: "bird", Breed: "Kestrel", BirthDate: "2020-05-05"},
+		{Name: "Biscuit", Species: "dog", Breed: "Beagle", Tags: []string{"puppy"}, BirthDate: "2025-12-24"},
+		{Name: "Shelly", Species: "turtle"},
+	}},
+}
+
+// addDemo adds the demo tenants once in the life of a catalog: one that was
+// removed since stays removed.
+func addDemo(ctx context.Context, b *backend, log *slog.Logger) error {
+	made, err := b.catalog.Demo(ctx)
+	if err != nil || made {
+		return err
+	}
+	for _, d := range demo {
+		_, err := b.catalog.Create(ctx, d.tenant)
+		if err != nil && !errors.Is(err, control.ErrTaken) {
+			return err
+		}
+		if err := b.directory.Refresh(ctx); err != nil {
+			return err
+		}
+		pets := b.store.Pets(tenant.MustSlug(d.tenant.Slug))
+		page, err := pets.List(ctx, petstore.Query{Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(page.Pets) > 0 {
+			continue // an earlier start was cut off after this tenant
+		}
+		for _, pet := range d.pets {
+			if _, err := pets.Create(ctx, pet); err != nil {
+				return fmt.Errorf("adding %q to %q: %w", pet.Name, d.tenant.Slug, err)
+			}
+		}
+	}
+	log.Info("demo tenants added", "count", len(demo))
+	return b.catalog.DemoMade(ctx)
+}

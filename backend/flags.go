@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// flags is a command's flag set in which every flag also has an environment
+// variable: --public-port is PETSTORE_PUBLIC_PORT. The command line wins.
+type flags struct {
+	*flag.FlagSet
+	env environment
+}
+
+func newFlags(env environment, name, usage string) *flags {
+	f := &flags{flag.NewFlagSet(name, flag.ContinueOnError), env}
+	f.SetOutput(env.stderr)
+	f.Usage = func() {
+		_, _ = fmt.Fprintf(f.Output(), "Usage: petstore %s\n\nFlags (each also as an environment variable, --%s as %s):\n", usage, "data", envName("data"))
+		f.VisitAll(func(fl *flag.Flag) {
+			value := fl.DefValue
+			if value == "" {
+				value = "none"
+			}
+			_, _ = fmt.Fprintf(f.Output(), "  --%-20s %s (default %s)\n", fl.Name, fl.Usage, value)
+		})
+	}
+	return f
+}
+
+func envName(flagName string) string {
+	return "PETSTORE_" + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
+}
+
+// errHelp ends a command whose help was asked for.
+var errHelp = errors.New("help was asked for")
+
+// parse reads environment and command line and returns the arguments that are
+// not flags: names says how many and which.
+func (f *flags) parse(args []string, names ...string) ([]string, error) {
+	var failed error
+	f.VisitAll(func(fl *flag.Flag) {
+		if v := f.env.getenv(envName(fl.Name)); v != "" && failed == nil {
+			if err := fl.Value.Set(v); err != nil {
+				failed = usageError{fmt.Errorf("reading %s %q: %w", envName(fl.Name), v, err)}
+			}
+		}
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	// The standard package stops at the first argument that is no flag; here
+	// flags may follow too.
+	var rest []string
+	output := f.Output()
+	for {
+		f.SetOutput(discard{})
+		err := f.Parse(args)
+		f.SetOutput(output)
+		if errors.Is(err, flag.ErrHelp) {
+			f.SetOutput(f.env.stdout)
+			f.Usage()
+			return nil, errHelp
+		}
+		if err != nil {
+			return nil, usageError{err}
+		}
+		if f.NArg() == 0 {
+			break
+		}
+		rest, args = append(rest, f.Arg(0)), f.Args()[1:]
+	}
+	if len(rest) > len(names) {
+		return nil, usageError{fmt.Errorf("unexpected argument %q", rest[len(names)])}
+	}
+	if len(rest) < len(names) {
+		return nil, usageError{fmt.Errorf("expected %s", names[len(rest)])}
+	}
+	return slices.Clip(rest), nil
+}
+
+// discard swallows what the flag package prints: errors are printed once, by
+// run, and help by parse.
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }

@@ -1,0 +1,167 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// tenantJSON is a tenant as the operator sees it.
+type tenantJSON struct {
+	ID        string            `json:"id"`
+	Slug      string            `json:"slug"`
+	Name      string            `json:"name"`
+	Plan      string            `json:"plan"`
+	Status    string            `json:"status"`
+	Limits    string            `json:"limits"`
+	Isolation string            `json:"isolation"`
+	Hosts     []string          `json:"hosts"`
+	URLs      map[string]string `json:"urls"`
+	CreatedAt time.Time         `json:"created_at"`
+	UpdatedAt time.Time         `json:"updated_at"`
+	PurgeAt   *time.Time        `json:"purge_at,omitempty"`
+}
+
+func (a *api) tenantToJSON(t control.Tenant) tenantJSON {
+	site := a.SiteURL(t.Slug)
+	out := tenantJSON{
+		ID: t.ID, Slug: t.Slug.String(), Name: t.Name, Plan: string(t.Plan), Status: t.Status.String(),
+		Limits: t.Limits, Isolation: string(t.Isolation), Hosts: t.Hosts,
+		URLs:      map[string]string{"site": site + "/", "pets": site + "/api/pets"},
+		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt,
+	}
+	if out.Hosts == nil {
+		out.Hosts = []string{}
+	}
+	if !t.PurgeAt.IsZero() {
+		out.PurgeAt = &t.PurgeAt
+	}
+	return out
+}
+
+func (a *api) createTenant(w http.ResponseWriter, r *http.Request) error {
+	var n control.New
+	err := readObject(w, r, map[string]field{
+		"slug": text(&n.Slug), "name": text(&n.Name), "plan": text(&n.Plan), "isolation": text(&n.Isolation),
+	})
+	if err != nil {
+		return err
+	}
+	t, err := a.Catalog.Create(r.Context(), n)
+	if err != nil {
+		return err
+	}
+	a.refresh(r)
+	w.Header().Set("Location", "/api/admin/tenants/"+t.Slug.String())
+	writeJSON(w, http.StatusCreated, a.tenantToJSON(t))
+	return nil
+}
+
+// refresh makes a change of the catalog visible to this process at once. When
+// it fails, the directory's own round does it a moment later.
+func (a *api) refresh(r *http.Request) {
+	if err := a.Directory.Refresh(r.Context()); err != nil {
+		a.Log.Warn("directory not refreshed", "error", clip(err.Error()))
+	}
+}
+
+func (a *api) listTenants(w http.ResponseWriter, r *http.Request) error {
+	params := r.URL.Query()
+	limit := 100
+	if s := params.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 1000 {
+			return badField("limit", "expected 1 to 1000")
+		}
+		limit = n
+	}
+	after := params.Get("after")
+	if after != "" {
+		if _, err := tenant.ParseSlug(after); err != nil {
+			return badField("after", "expected a tenant's slug")
+		}
+	}
+	list, err := a.Catalog.List(r.Context(), after, limit+1)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Tenants []tenantJSON `json:"tenants"`
+		After   string       `json:"next_after,omitempty"`
+	}{Tenants: []tenantJSON{}}
+	for i, t := range list {
+		if i == limit {
+			out.After = list[i-1].Slug.String()
+			break
+		}
+		out.Tenants = append(out.Tenants, a.tenantToJSON(t))
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+// slugOf reads the slug in the path. One that breaks the grammar names no
+// tenant.
+func slugOf(r *http.Request) (tenant.Slug, error) {
+	slug, err := tenant.ParseSlug(r.PathValue("slug"))
+	if err != nil {
+		return slug, tenant.ErrNotFound
+	}
+	return slug, nil
+}
+
+func (a *api) getTenant(w http.ResponseWriter, r *http.Request) error {
+	slug, err := slugOf(r)
+	if err != nil {
+		return err
+	}
+	t, err := a.Catalog.Get(r.Context(), slug)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, a.tenantToJSON(t))
+	return nil
+}
+
+func (a *api) patchTenant(w http.ResponseWriter, r *http.Request) error {
+	slug, err := slugOf(r)
+	if err != nil {
+		return err
+	}
+	var name, plan, status, limits string
+	var hasName, hasPlan, hasStatus, hasLimits bool
+	err = readObject(w, r, map[string]field{
+		"name": given(&hasName, text(&name)), "plan": given(&hasPlan, text(&plan)),
+		"status": given(&hasStatus, text(&status)), "limits": given(&hasLimits, optionalText(&limits)),
+	})
+	if err != nil {
+		return err
+	}
+	var p control.Patch
+	if hasName {
+		p.Name = &name
+	}
+	if hasPlan {
+		p.Plan = &plan
+	}
+	if hasLimits {
+		p.Limits = &limits
+	}
+	if hasStatus {
+		to, err := tenant.ParseStatus(status)
+		if err != nil {
+			return badField("status", "expected active, suspended or deactivated")
+		}
+		p.Status = &to
+	}
+	t, err := a.Catalog.Change(r.Context(), slug, p)
+	if err != nil {
+		return err
+	}
+	a.refresh(r)
+	writeJSON(w, http.StatusOK, a.tenantToJSON(t))
+	return nil
+}

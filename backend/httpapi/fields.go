@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+var jsonNull = []byte("null")
+
+// text sets a string; null is refused.
+func text(to *string) field {
+	return func(raw json.RawMessage) error {
+		var s *string
+		if err := json.Unmarshal(raw, &s); err != nil || s == nil {
+			return errors.New("expected a string")
+		}
+		*to = *s
+		return nil
+	}
+}
+
+// optionalText sets a string; null empties it.
+func optionalText(to *string) field {
+	return func(raw json.RawMessage) error {
+		if bytes.Equal(raw, jsonNull) {
+			*to = ""
+			return nil
+		}
+		return text(to)(raw)
+	}
+}
+
+// texts sets a list of strings; null empties it.
+func texts(to *[]string) field {
+	return func(raw json.RawMessage) error {
+		if bytes.Equal(raw, jsonNull) {
+			*to = nil
+			return nil
+		}
+		var list []json.RawMessage
+		if err := json.Unmarshal(raw, &list); err != nil {
+			return errors.New("expected a list of strings")
+		}
+		out := make([]string, len(list))
+		for i, item := range list {
+			if err := text(&out[i])(item); err != nil {
+				return badField(fmt.Sprintf("tags[%d]", i), err.Error())
+			}
+		}
+		*to = out
+		return nil
+	}
+}
+
+// given notes that a field was there.
+func given(seen *bool, f field) field {
+	return func(raw json.RawMessage) error {
+		*seen = true
+		return f(raw)
+	}
+}

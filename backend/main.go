@@ -1,0 +1,105 @@
+// Command petstore is the small backend behind the gateway: a pet store in
+// which every tenant sees its own pets only.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set when the program is built (-ldflags "-X main.version=...").
+var version = "dev"
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// command is one subcommand.
+type command struct {
+	name, summary string
+	run           func(ctx context.Context, env environment, args []string) error
+}
+
+// environment is what a command may use of the process.
+type environment struct {
+	getenv         func(string) string
+	stdout, stderr io.Writer
+}
+
+// usageError is a mistake in the command line rather than in the world.
+type usageError struct{ error }
+
+func commands() []command {
+	return []command{
+		{"serve", "serve the API (the default)", serve},
+		{"version", "print the version", printVersion},
+	}
+}
+
+// run is the program: it returns the exit code and starts nothing that
+// outlives it.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	env := environment{getenv: getenv, stdout: stdout, stderr: stderr}
+	err := dispatch(ctx, env, args)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintf(stderr, "petstore: %v\nRun \"petstore help\" for usage.\n", err)
+		return exitUsage
+	}
+	_, _ = fmt.Fprintf(stderr, "petstore: %v\n", err)
+	return exitFailure
+}
+
+func dispatch(ctx context.Context, env environment, args []string) error {
+	name := "serve"
+	if len(args) > 0 && (args[0] == "" || args[0][0] != '-' || args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "help", "-h", "-help", "--help":
+		return help(ctx, env, args)
+	case "--version", "-version":
+		name = "version"
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return c.run(ctx, env, args)
+		}
+	}
+	return usageError{fmt.Errorf("unknown command %q", name)}
+}
+
+// help prints all commands, or one command's flags.
+func help(ctx context.Context, env environment, args []string) error {
+	if len(args) > 0 {
+		return dispatch(ctx, environment{env.getenv, env.stdout, env.stdout}, append(args[:1:1], "--help"))
+	}
+	_, _ = fmt.Fprint(env.stdout, "petstore: a pet store in which every tenant sees its own pets only.\n\nCommands:\n")
+	for _, c := range commands() {
+		_, _ = fmt.Fprintf(env.stdout, "  %-10s %s\n", c.name, c.summary)
+	}
+	_, err := fmt.Fprint(env.stdout, "\n\"petstore help COMMAND\" lists a command's flags.\nExit codes: 0 done, 1 failed, 2 wrong usage.\n")
+	return err
+}
+
+func printVersion(_ context.Context, env environment, _ []string) error {
+	_, err := fmt.Fprintln(env.stdout, "petstore", version)
+	return err
+}

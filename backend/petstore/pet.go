@@ -1,0 +1,104 @@
+package petstore
+
+import (
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// Pet is one animal of one tenant.
+type Pet struct {
+	// Tenant is the owner. A store sets it on what it returns. On a write it
+	// is empty or the tenant of the [Pets] at hand; any other is refused with
+	// [ErrForeignTenant].
+	Tenant tenant.Slug
+	// ID is unique within the tenant: 1 to 64 lower-case letters and digits.
+	// Ids made by [NewID] sort by the time of their making.
+	ID      string
+	Name    string   // 1 to 100 characters
+	Species string   // 1 to 50 characters
+	Breed   string   // up to 100 characters, may be empty
+	Tags    []string // up to 20, each of 1 to 50 characters and only once
+	// BirthDate is "YYYY-MM-DD" or empty when unknown.
+	BirthDate string
+	// CreatedAt and UpdatedAt are UTC in whole microseconds, set by the store.
+	CreatedAt, UpdatedAt time.Time
+	// DeletedAt is the time of the soft delete, or zero.
+	DeletedAt time.Time
+}
+
+// Limits on a pet's fields, in characters.
+const (
+	MaxName    = 100
+	MaxSpecies = 50
+	MaxBreed   = 100
+	MaxTags    = 20
+	MaxTag     = 50
+)
+
+// Validate checks the fields that a client sets. The error is an [*Invalid]
+// with everything that is wrong. now is what a birth date is compared with.
+func (p *Pet) Validate(now time.Time) error {
+	var bad Invalid
+	checkText(&bad, "name", p.Name, 1, MaxName)
+	checkText(&bad, "species", p.Species, 1, MaxSpecies)
+	checkText(&bad, "breed", p.Breed, 0, MaxBreed)
+	if len(p.Tags) > MaxTags {
+		bad.Add("tags", "expected at most %d tags, found %d", MaxTags, len(p.Tags))
+	} else {
+		seen := make(map[string]bool, len(p.Tags))
+		for i, tag := range p.Tags {
+			field := fmt.Sprintf("tags[%d]", i)
+			checkText(&bad, field, tag, 1, MaxTag)
+			if seen[tag] {
+				bad.Add(field, "the tag is there already")
+			}
+			seen[tag] = true
+		}
+	}
+	checkBirthDate(&bad, p.BirthDate, now)
+	return bad.Err()
+}
+
+// checkText accepts printable text. Control characters and the Unicode marks
+// that reorder text are refused: they serve only to make one name look like
+// another.
+func checkText(bad *Invalid, field, s string, least, most int) {
+	n := utf8.RuneCountInString(s)
+	switch {
+	case !utf8.ValidString(s):
+		bad.Add(field, "expected valid UTF-8")
+		return
+	case n < least || n > most:
+		bad.Add(field, "expected %d to %d characters, found %d", least, most, n)
+		return
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) && r != '\u200d' && r != '\u200c' {
+			bad.Add(field, "expected printable characters, found U+%04X", r)
+			return
+		}
+	}
+	if s != "" && (s[0] == ' ' || s[len(s)-1] == ' ') {
+		bad.Add(field, "expected no space at either end")
+	}
+}
+
+func checkBirthDate(bad *Invalid, s string, now time.Time) {
+	if s == "" {
+		return
+	}
+	day, err := time.Parse(time.DateOnly, s)
+	switch {
+	case err != nil:
+		bad.Add("birth_date", "expected a date as in 2021-03-14")
+	case day.Year() < 1800:
+		bad.Add("birth_date", "expected a date after 1800")
+	case day.After(now.UTC().Add(14 * time.Hour)):
+		// The day has begun up to 14 hours earlier somewhere (UTC+14).
+		bad.Add("birth_date", "expected a date that is not in the future")
+	}
+}

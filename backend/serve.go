@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/httpapi"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// serveConfig is the configuration of "petstore serve".
+type serveConfig struct {
+	dataConfig
+	listen     string
+	jwks       string
+	audience   string
+	issuer     string
+	baseDomain string
+	publicPort int
+	demo       bool
+	logLevel   slog.Level
+}
+
+func (c *serveConfig) register(f *flags) {
+	c.dataConfig.register(f)
+	f.StringVar(&c.listen, "listen", "127.0.0.1:9000", "address to listen on")
+	f.StringVar(&c.jwks, "identity-jwks", "", "file of the gateway's public keys; empty means identity.jwks.json in the data folder")
+	f.StringVar(&c.audience, "identity-audience", "petstore", "audience that a signed identity must name")
+	f.StringVar(&c.issuer, "identity-issuer", "caddy-tenancy", "issuer that a signed identity must name")
+	f.StringVar(&c.baseDomain, "base-domain", "petstore.localhost", "domain under which tenants have their sites")
+	f.IntVar(&c.publicPort, "public-port", 8443, "port of the gateway, for the addresses in answers")
+	f.BoolVar(&c.demo, "demo", false, "add three demo tenants, the first time only")
+	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "least level to log: DEBUG, INFO, WARN or ERROR")
+}
+
+// Server timeouts: a client that stalls is cut off.
+const (
+	headerTimeout = 10 * time.Second
+	readTimeout   = 30 * time.Second
+	writeTimeout  = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+	drainTimeout  = 10 * time.Second
+)
+
+// serve answers requests until ctx ends, then lets the ones that have begun
+// finish.
+func serve(ctx context.Context, env environment, args []string) (err error) {
+	var c serveConfig
+	f := newFlags(env, "serve", "serve [flags]")
+	c.register(f)
+	if _, err := f.parse(args); err != nil {
+		if errors.Is(err, errHelp) {
+			return nil
+		}
+		return err
+	}
+	if _, err := tenant.NormalizeHost(c.baseDomain); err != nil {
+		return usageError{fmt.Errorf("reading --base-domain: %w", err)}
+	}
+	if c.publicPort < 1 || c.publicPort > 65535 {
+		return usageError{fmt.Errorf("reading --public-port %d: expected 1 to 65535", c.publicPort)}
+	}
+	log := slog.New(slog.NewJSONHandler(env.stderr, &slog.HandlerOptions{Level: c.logLevel}))
+
+	// The port first: a second server must not touch the first one's data.
+	listener, err := listen(ctx, c.listen)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }() // closed by Shutdown in the usual case
+	b, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	handler, err := c.handler(ctx, b, log)
+	if err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(ctx)
+	defer stop()
+	go b.directory.Run(background, refreshEvery, log)
+	return c.answer(ctx, listener, handler, log)
+}
+
+// handler builds the API over the opened data.
+func (c *serveConfig) handler(ctx context.Context, b *backend, log *slog.Logger) (http.Handler, error) {
+	token, err := adminToken(filepath.Join(c.dir, "admin.token"))
+	if err != nil {
+		return nil, err
+	}
+	cursorKey, err := b.catalog.CursorKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.demo {
+		if err := addDemo(ctx, b, log); err != nil {
+			return nil, fmt.Errorf("adding the demo tenants: %w", err)
+		}
+	}
+	if c.jwks == "" {
+		c.jwks = filepath.Join(c.dir, "identity.jwks.json")
+	}
+	verifier := identity.NewVerifier(identity.VerifierOptions{
+		Keys: identity.FileKeys(c.jwks), Audience: c.audience, Issuer: c.issuer,
+	})
+	return httpapi.New(httpapi.Options{
+		Store: b.store, Catalog: b.catalog, Directory: b.directory, Verifier: verifier,
+		AdminToken: token, CursorKey: cursorKey, SiteURL: c.siteURL, Log: log,
+	}), nil
+}
+
+func (c *serveConfig) siteURL(slug tenant.Slug) string {
+	host := slug.String() + "." + c.baseDomain
+	if c.publicPort != 443 {
+		host = net.JoinHostPort(host, strconv.Itoa(c.publicPort))
+	}
+	return "https://" + host
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listening on %q: the port is in use by another program; choose another with --listen", address)
+	case err != nil:
+		return nil, fmt.Errorf("listening on %q: %w", address, err)
+	}
+	return l, nil
+}
+
+func (c *serveConfig) answer(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	log.Info("serving", "address", l.Addr().String(), "version", version, "data", c.dir)
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	log.Info("stopping: requests that have begun may finish", "at_most", drainTimeout.String())
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		return errors.Join(fmt.Errorf("stopping: %w", err), server.Close())
+	}
+	return nil
+}

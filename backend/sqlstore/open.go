@@ -1,0 +1,117 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// Options shape a [Store].
+type Options struct {
+	// DB is the main database. It stays the caller's to close.
+	DB *sqldb.DB
+	// Dir is the folder of the tenants' own files (SQLite).
+	Dir string
+	// Route finds a tenant's place; nil means [Always] petstore.Shared.
+	Route Router
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Open returns a store over the main database. It does no I/O: tables are made
+// by [Store.Prepare] and tenants by [Store.Create].
+func Open(o Options) (*Store, error) {
+	target, err := targetVersion(o.DB.Engine)
+	if err != nil {
+		return nil, err
+	}
+	if o.Route == nil {
+		o.Route = Always(petstore.Shared)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{route: o.Route, engine: o.DB.Engine, sql: petStatements, target: target, now: o.Now}
+	s.sql.getForChange = s.sql.get
+	if s.engine == sqldb.Postgres {
+		s.sql.getForChange += forUpdate
+	}
+	var e engine = &sqlite{main: o.DB, dir: o.Dir}
+	s.places = map[petstore.Isolation]place{petstore.Shared: &shared{db: o.DB, engine: e}}
+	return s, nil
+}
+
+// Prepare brings the tables that tenants share up to date.
+func (s *Store) Prepare(ctx context.Context) error {
+	p, err := s.place(petstore.Shared)
+	if err != nil {
+		return err
+	}
+	return withMigrator(ctx, p, tenant.Slug{}, func(m *migrator) error {
+		_, _, err := m.up(ctx)
+		return err
+	})
+}
+
+// Create makes a place for t's pets, with its tables in the newest version. It
+// may be repeated: what is there already is left as it is.
+func (s *Store) Create(ctx context.Context, t tenant.Slug, i petstore.Isolation) error {
+	return s.createIn(ctx, t, i, stateOpen)
+}
+
+func (s *Store) createIn(ctx context.Context, t tenant.Slug, i petstore.Isolation, state string) error {
+	p, err := s.place(i)
+	if err != nil {
+		return err
+	}
+	if err := p.create(ctx, t); err != nil {
+		return fmt.Errorf("creating the place of tenant %q: %w", t, err)
+	}
+	if !p.one() {
+		err := withMigrator(ctx, p, t, func(m *migrator) error {
+			_, _, err := m.up(ctx)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("creating the tables of tenant %q: %w", t, err)
+		}
+	}
+	err = p.update(ctx, t, func(c sqldb.Conn) error {
+		_, err := c.ExecContext(ctx, spaceOpen, t.String(), state, micros(s.now()))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("opening the space of tenant %q: %w", t, err)
+	}
+	return nil
+}
+
+// Remove deletes all that t has in that place. It may be repeated, and other
+// tenants are not touched.
+func (s *Store) Remove(ctx context.Context, t tenant.Slug, i petstore.Isolation) error {
+	p, err := s.place(i)
+	if err != nil {
+		return err
+	}
+	if p.one() {
+		err = p.update(ctx, t, func(c sqldb.Conn) error {
+			for _, q := range []string{petsDelete, spaceDelete} {
+				if _, err := c.ExecContext(ctx, q, t.String()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	} else {
+		s.seen.forget(p, t)
+		err = p.drop(ctx, t)
+	}
+	if err != nil {
+		return fmt.Errorf("removing the data of tenant %q: %w", t, err)
+	}
+	return nil
+}
