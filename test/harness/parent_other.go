@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package harness
+
+import "syscall"
+
+// attributes are none: other kernels do not tell a child of its parent's death.
+func attributes(syscall.Signal) *syscall.SysProcAttr { return &syscall.SysProcAttr{} }

@@ -1,0 +1,119 @@
+package harness
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", to see when the server answers
+)
+
+// Postgres is a PostgreSQL server with an empty database.
+type Postgres struct {
+	*Process
+	// Port is its loopback port.
+	Port int
+}
+
+// StartPostgres makes a cluster in a temporary folder and starts a server on
+// it, which ends with the test. It keeps nothing safe from a power cut.
+//
+// PostgreSQL refuses to run as root; the user postgres, which Debian's package
+// makes, runs it then.
+func StartPostgres(t testing.TB) *Postgres {
+	t.Helper()
+	initdb, server := Tool(t, "initdb", "postgresql"), Tool(t, "postgres", "postgresql")
+	uid, gid := unprivileged(t)
+	// Not t.TempDir: its parents are closed to other users.
+	dir, err := os.MkdirTemp("", "caddy-tenancy-postgres-")
+	if err != nil {
+		t.Fatalf("making a folder for PostgreSQL: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if uid != 0 {
+		if err := os.Chown(dir, int(uid), int(gid)); err != nil {
+			t.Fatalf("making a folder for PostgreSQL: %v", err)
+		}
+	}
+	data, env := filepath.Join(dir, "data"), []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C"}
+	cmd := exec.Command(initdb, "--pgdata", data, "--username", "tenancy", "--auth", "trust", "--encoding", "UTF8", "--no-sync")
+	cmd.Dir, cmd.Env = dir, env
+	if uid != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("making a PostgreSQL cluster: %v\n%s", err, out)
+	}
+	for range 3 {
+		p := &Postgres{Port: FreePort(t)}
+		p.Process = Start(t, Spec{
+			Name: "postgres", Dir: dir, Env: env, UID: uid, GID: gid,
+			Command: []string{
+				server, "-D", data, "-p", strconv.Itoa(p.Port), "-h", "127.0.0.1",
+				"-c", "unix_socket_directories=", "-c", "fsync=off",
+			},
+		})
+		if p.await() {
+			return p
+		}
+	}
+	t.Fatal("starting PostgreSQL: a port was taken each time")
+	return nil
+}
+
+// unprivileged returns whom the server runs as, zeros for the test's own user.
+func unprivileged(t testing.TB) (uid, gid uint32) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return 0, 0
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		t.Fatalf("starting PostgreSQL as root: %v; Debian's package postgresql makes the user", err)
+	}
+	id, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	group, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if err1 != nil || err2 != nil {
+		t.Fatalf("reading the ids of user postgres: %v, %v", err1, err2)
+	}
+	return uint32(id), uint32(group)
+}
+
+// URL is the address of the server's database in the form of libpq.
+func (p *Postgres) URL() string {
+	return fmt.Sprintf("postgres://tenancy@127.0.0.1:%d/postgres?sslmode=disable", p.Port)
+}
+
+// await returns false when the port was taken.
+func (p *Postgres) await() bool {
+	p.t.Helper()
+	db, err := sql.Open("pgx", p.URL())
+	if err != nil {
+		p.t.Fatalf("connecting to PostgreSQL: %v", err)
+	}
+	defer db.Close()
+	for deadline := time.Now().Add(StartTimeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if p.portTaken() {
+			return false
+		}
+		if p.Ended() {
+			break
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		err = db.PingContext(ctx)
+		cancel()
+		if err == nil {
+			return true
+		}
+	}
+	p.t.Fatalf("starting PostgreSQL: no answer: %v\n%s", err, p.Log())
+	return false
+}
