@@ -130,7 +130,7 @@ local function expire(acc, now)
         w.exps[c], w.counts[c] = w.exps[c + gone], w.counts[c + gone]
       end
     end
-    if w.till ~= 0 and w.till <= now and not acc.named[w.id] then
+    if w.till ~= 0 and w.till <= now then
       acc.byid[w.id] = nil
     else
       kept[#kept + 1] = w

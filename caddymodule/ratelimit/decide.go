@@ -44,9 +44,11 @@ func decide(p *Policy, accounts *[2]*account, now int64, a ask, v *verdict) {
 		}
 	}
 
+	var known [2]int
 	for level, acc := range accounts {
 		if p.levels[level] {
-			acc.expire(p, Level(level), now)
+			acc.expire(now)
+			known[level] = len(acc.windows)
 		}
 	}
 	var at [MaxLimits]int
@@ -105,6 +107,14 @@ func decide(p *Policy, accounts *[2]*account, now int64, a ask, v *verdict) {
 			st.reset = w.cells[0].exp - now
 		}
 	}
+	if v.granted+v.extra == 0 {
+		// A refusal leaves nothing behind, so it does not begin windows either.
+		for level, acc := range accounts {
+			if p.levels[level] {
+				acc.windows = acc.windows[:known[level]]
+			}
+		}
+	}
 }
 
 // giveBack takes n permits, granted at an instant and never spent, out of the
@@ -117,8 +127,8 @@ func giveBack(p *Policy, accounts *[2]*account, now, at, hold, n int64) {
 		if !p.levels[level] {
 			continue
 		}
-		acc.seen = max(acc.seen, now)
-		acc.expire(p, Level(level), acc.seen)
+		now = max(now, acc.seen)
+		acc.expire(now)
 		for i := range acc.windows {
 			w := &acc.windows[i]
 			if w.id == concurrentID || !p.names(w.id, Level(level)) {

@@ -71,6 +71,17 @@ func acquireArgs(p *Policy, a ask, slot string) []any {
 	return append(args, p.args...)
 }
 
+// returnArgs are the arguments for giving back n permits granted at an instant
+// of the store's clock. The keys are acquireKeys'.
+func returnArgs(p *Policy, n, at, hold int64, inc [2]int64) []any {
+	args := make([]any, 4, 6+len(p.args))
+	args[0], args[1], args[2], args[3] = p.accounts(), n, at, hold
+	for i := range p.accounts() {
+		args = append(args, inc[i])
+	}
+	return append(args, p.args...)
+}
+
 // acquireKeys names the accounts and slot sets of key, in the order the
 // script expects.
 func acquireKeys(namespace string, key Key, p *Policy) []string {

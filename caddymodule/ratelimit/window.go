@@ -85,7 +85,7 @@ func (w *window) untilFree(now, limit int64) int64 {
 
 // account is what is stored for one level of one key.
 type account struct {
-	seen    int64 // the latest instant of a charge; time never runs backwards from it
+	seen    int64 // the latest instant looked at; time never runs backwards from it
 	windows []window
 }
 
@@ -157,12 +157,13 @@ func (a *account) closest(id windowID) int {
 
 // expire drops what no longer counts: cells that have left their window, and
 // windows that no policy has named for their whole length.
-func (a *account) expire(p *Policy, level Level, now int64) {
+func (a *account) expire(now int64) {
+	a.seen = now
 	forgotten := false
 	for i := range a.windows {
 		w := &a.windows[i]
 		w.expire(now)
-		if w.until != 0 && w.until <= now && !p.names(w.id, level) {
+		if w.until != 0 && w.until <= now {
 			w.id, forgotten = 0, true
 		}
 	}
@@ -189,7 +190,6 @@ func (a *account) charge(p *Policy, level Level, now, hold, n int64) {
 		}
 		w.charge(exp, n)
 	}
-	a.seen = now
 }
 
 // occupy counts requests in progress, if the policy limits them at this level.
