@@ -45,23 +45,21 @@ misuse() { printf 'xcaddy.sh: %s\n\n' "$*" >&2; usage >&2; exit 2; }
 sha256=(sha256sum)
 command -v sha256sum >/dev/null || sha256=(shasum -a 256)
 
-# hash_of FILE-OR-FOLDER... prints names and content hashes of all files that
-# can shape a binary.
+# hash_of PATH... prints names and hashes of all files that can shape a binary.
 hash_of() {
 	find "$@" -type f ! -name '*_test.go' ! -path '*/testdata/*' ! -path '*/.git/*' -print0 |
 		LC_ALL=C sort -z | xargs -0 "${sha256[@]}"
 }
 
-scratch=
-# shellcheck disable=SC2329 # called by the trap
-tidy() { if [ -n "$scratch" ]; then rm -rf "$scratch"; fi; }
-trap tidy EXIT
+scratch=''
+trap 'rm -rf "$scratch"' EXIT
 
 need_go() {
 	command -v go >/dev/null || die "go is not on PATH; install Go $(awk '$1 == "go" { print $2 }' go.mod) or later"
 	# Without a home folder Go has no place for its caches.
 	if [ ! -w "${HOME:-/nonexistent}" ]; then
 		export GOCACHE="${GOCACHE:-$root/bin/.cache/build}" GOPATH="${GOPATH:-$root/bin/.cache/go}"
+		export GOFLAGS="${GOFLAGS-} -modcacherw" # so that bin can be deleted
 	fi
 }
 
@@ -105,7 +103,7 @@ add_plugin() {
 	if [ -z "$module" ] || [ -z "$version" ] || [ -z "$path" ]; then
 		misuse "bad --with \"$spec\": expected MODULE[@VERSION][=PATH]"
 	fi
-	case "$module$version$path" in *[[:space:]]*) misuse "bad --with \"$spec\": expected no spaces" ;; esac
+	case "$module$version" in *[[:space:]]*) misuse "bad --with \"$spec\": expected no spaces" ;; esac
 	if [ "$path" != - ]; then
 		path=$(cd "$caller" && cd "$path" 2>/dev/null && pwd) || die "the folder of --with \"$spec\" does not exist"
 		[ -f "$path/go.mod" ] || die "the folder of --with \"$spec\" has no go.mod"
@@ -158,7 +156,7 @@ with_go() {
 		elif [ "$version" = - ]; then gets+=("$module@latest"); else gets+=("$module@$version"); fi
 	done
 	# With Caddy named, a plugin that needs a newer one is refused, not obeyed.
-	go get ${gets[@]+"${gets[@]}"} "$caddy_module@$pinned" >&2 ||
+	go get . ${gets[@]+"${gets[@]}"} "$caddy_module@$pinned" >&2 ||
 		die "resolving the plugins failed with Caddy $pinned; try another version of them"
 	compile "$1" . "$ldflags" || return
 	cd "$root"
@@ -207,8 +205,8 @@ build() {
 		make_binary caddy "$(inputs caddymodule)" plain_caddy
 	else
 		for spec in "${with[@]}"; do
-			path=${spec##* }
-			plugins+="$spec $(if [ "$path" != - ]; then hash_of "$path"; fi)"
+			path=${spec#* * }
+			plugins+="$spec $(if [ "$path" != - ]; then cd "$path" && hash_of .; fi)"
 		done
 		if command -v xcaddy >/dev/null; then
 			make_binary caddy "$(inputs caddymodule) xcaddy $plugins" with_xcaddy
@@ -285,12 +283,13 @@ stop_all() {
 	stop petstore "$petstore_pid"
 }
 
+end_of() { { say "the end of data/$1.log:"; tail -n 20 "data/$1.log" | sed 's/^/  /'; } >&2; }
+
 # failed NAME MESSAGE stops everything and shows the end of that log.
 failed() {
 	stop_all
-	printf 'xcaddy.sh: %s; the end of data/%s.log:\n' "$2" "$1" >&2
-	tail -n 20 "data/$1.log" | sed 's/^/  /' >&2
-	exit 1
+	end_of "$1"
+	die "$2"
 }
 
 # watch fails when a child has ended, and stops both when asked to.
@@ -324,8 +323,7 @@ wait_for_answer() {
 		done
 		sleep 0.2
 	done
-	say "xcaddy.sh: the end of data/petstore.log:" >&2
-	tail -n 10 data/petstore.log | sed 's/^/  /' >&2
+	end_of petstore
 	failed caddy "no request passed within 60 s"
 }
 
