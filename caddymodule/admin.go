@@ -81,7 +81,7 @@ func (a *Admin) list(w http.ResponseWriter, _ *http.Request) error {
 		Loaded   time.Time    `json:"loaded"`
 		Tenants  []tenantView `json:"tenants"`
 		Problems []string     `json:"problems,omitempty"`
-	}{Source: app.registry.value.String(), Loaded: snapshot.LoadedAt(), Tenants: []tenantView{}}
+	}{Source: app.registry.value.Stats().Source, Loaded: snapshot.LoadedAt(), Tenants: []tenantView{}}
 	for t := range snapshot.All() {
 		out.Tenants = append(out.Tenants, app.view(t))
 	}

@@ -104,20 +104,20 @@ func (a *App) Start() error {
 		if a.Limiter.inProcess {
 			a.log.Info("counting requests in this process; set 'redis' to share limits between gateways")
 		} else {
-			a.log.Info("counting requests in Redis", zap.Stringer("policy", a.plans))
+			a.log.Info("counting requests in Redis")
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), firstLoadWait)
 	defer cancel()
 	if err := a.registry.value.WaitFirst(ctx); err != nil {
 		a.log.Error("the tenants could not be read yet; answering 503 until they can",
-			zap.String("source", a.registry.value.String()), zap.Error(err))
+			zap.String("source", a.registry.value.Stats().Source), zap.Error(err))
 	}
 	return nil
 }
 
 // firstLoadWait is long enough for a hundred thousand tenants.
-const firstLoadWait = 5 * time.Second
+const firstLoadWait = 2 * time.Second
 
 // Stop does nothing: what handlers use is released in Cleanup.
 func (*App) Stop() error { return nil }
@@ -134,24 +134,31 @@ func (a *App) Cleanup() error {
 
 // onRegistry logs what the registry did. It runs on the registry's goroutine.
 func (a *App) onRegistry(e registry.Event) {
-	for _, slug := range e.Removed {
-		collectors.forget(slug)
-	}
-	if e.Err != nil {
-		a.log.Error("reading the tenants failed; keeping the last good list",
-			zap.String("source", a.registry.value.String()), zap.Error(e.Err))
-		return
-	}
-	a.log.Info("tenants loaded", zap.Int("tenants", e.Tenants),
-		zap.Int("added", len(e.Added)), zap.Int("changed", len(e.Changed)), zap.Int("removed", len(e.Removed)))
-	for _, p := range e.Problems {
-		a.log.Warn("skipping a tenant's record", zap.String("problem", p.String()))
-	}
-	for plan, tenants := range a.plans.missing(a.registry.value.Snapshot()) {
-		a.log.Warn("tenants are on a plan that is not configured; their requests are refused",
-			zap.String("plan", string(plan)), zap.Int("tenants", tenants))
+	switch e := e.(type) {
+	case registry.Loaded:
+		if e.RemovedCount > 0 {
+			collectors.prune(e.Snapshot)
+		}
+		a.log.Info("tenants loaded", zap.Int("tenants", e.Tenants), zap.Int("added", e.AddedCount),
+			zap.Int("changed", e.ChangedCount), zap.Int("removed", e.RemovedCount), zap.Int("problems", e.ProblemCount))
+		for _, p := range e.Problems {
+			a.log.Warn("skipping what is wrong in a tenant's record", zap.String("problem", p.String()))
+		}
+		for plan, tenants := range a.plans.missing(e.Snapshot) {
+			a.log.Warn("tenants are on a plan that is not configured; their requests are refused",
+				zap.String("plan", string(plan)), zap.Int("tenants", tenants))
+		}
+	case registry.Failed:
+		if e.Count%failuresPerLine == 1 {
+			a.log.Error("reading the tenants failed; keeping the last good list", zap.String("source", a.registry.value.Stats().Source),
+				zap.Int("failures", e.Count), zap.Time("last_good", e.LoadedAt), zap.Error(e.Err))
+		}
 	}
 }
+
+// failuresPerLine is how many failures in a row share a line in the log: one
+// in five minutes at the default interval.
+const failuresPerLine = 600
 
 // appOf returns the configured app, for the handlers.
 func appOf(ctx caddy.Context, directive string) (*App, error) {

@@ -1,10 +1,6 @@
 package caddymodule
 
 import (
-	"strconv"
-	"time"
-
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -26,6 +22,8 @@ import (
 //	    plan <name> {
 //	        window           <limits...>
 //	        per              client|tenant <limits...>
+//	        calendar         <n>/hour|day|month[@<day>]
+//	        concurrent       <n>
 //	        on_store_failure local_share|deny|open
 //	    }
 //	    default_plan <name>
@@ -161,51 +159,6 @@ func (c *LimiterConfig) unmarshal(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (a *App) unmarshalPlan(d *caddyfile.Dispenser) error {
-	if !d.NextArg() {
-		return d.Err("plan: expected a name")
-	}
-	name := d.Val()
-	if _, twice := a.Plans[name]; twice {
-		return d.Errf("plan %q: given twice", name)
-	}
-	var plan PlanConfig
-	plan.Limits = append(plan.Limits, d.RemainingArgs()...)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch d.Val() {
-		case "window":
-			limits := d.RemainingArgs()
-			if len(limits) == 0 {
-				return d.Err("window: expected a limit, as in 100/1h")
-			}
-			plan.Limits = append(plan.Limits, limits...)
-		case "per":
-			words := d.RemainingArgs()
-			if len(words) < 2 || (words[0] != "client" && words[0] != "tenant") {
-				return d.Err("per: expected 'client' or 'tenant' and a limit, as in per tenant 1000/1h")
-			}
-			for _, limit := range words[1:] {
-				plan.Limits = append(plan.Limits, words[0]+":"+limit)
-			}
-		case "on_store_failure":
-			if !d.AllArgs(&plan.OnStoreFailure) {
-				return d.Err("on_store_failure: expected local_share, deny or open")
-			}
-		default:
-			return d.Errf("plan: unknown option %q; expected window, per or on_store_failure", d.Val())
-		}
-	}
-	// Compiled here only for the error, which so gets the file and the line.
-	if _, err := newPlans(map[string]PlanConfig{name: plan}, ""); err != nil {
-		return d.WrapErr(err)
-	}
-	if a.Plans == nil {
-		a.Plans = make(map[string]PlanConfig)
-	}
-	a.Plans[name] = plan
-	return nil
-}
-
 func (c *IdentityConfig) unmarshal(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&c.Key) {
 		return d.Err("identity_key: expected the path of a key file")
@@ -229,42 +182,6 @@ func (c *IdentityConfig) unmarshal(d *caddyfile.Dispenser) error {
 		}
 	}
 	return nil
-}
-
-// durationArg reads the one argument of an option as a positive duration.
-func durationArg(d *caddyfile.Dispenser, into *caddy.Duration) error {
-	var text string
-	option := d.Val()
-	if !d.AllArgs(&text) {
-		return d.Errf("%s: expected one duration, as in 500ms", option)
-	}
-	v, err := caddy.ParseDuration(text)
-	if err != nil || v <= 0 || v > 24*time.Hour {
-		return d.Errf("%s: bad duration %q; expected more than 0 and at most 24h, as in 500ms", option, text)
-	}
-	*into = caddy.Duration(v)
-	return nil
-}
-
-// positiveArg reads the one argument of an option as a number from 1 to most.
-func positiveArg(d *caddyfile.Dispenser, most int64) (int64, error) {
-	option := d.Val()
-	if !d.NextArg() {
-		return 0, d.Errf("%s: expected a number from 1 to %d", option, most)
-	}
-	n, err := positiveInt(d, most)
-	if err == nil && d.NextArg() {
-		err = d.ArgErr()
-	}
-	return n, err
-}
-
-func positiveInt(d *caddyfile.Dispenser, most int64) (int64, error) {
-	n, err := strconv.ParseInt(d.Val(), 10, 64)
-	if err != nil || n < 1 || n > most {
-		return 0, d.Errf("bad number %q; expected 1 to %d", d.Val(), most)
-	}
-	return n, nil
 }
 
 var _ caddyfile.Unmarshaler = (*App)(nil)

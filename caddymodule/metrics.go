@@ -52,7 +52,7 @@ type metrics struct {
 
 	mu     sync.Mutex
 	series sync.Map // seriesKey -> *series
-	named  map[string]int
+	named  map[tenant.Slug]bool
 }
 
 func newMetrics() *metrics {
@@ -80,7 +80,7 @@ func newMetrics() *metrics {
 			Help: "Requests refused because the limiter's store did not answer.",
 		}),
 		state: newStateCollector(ns + "_" + sub),
-		named: make(map[string]int),
+		named: make(map[tenant.Slug]bool),
 	}
 }
 
@@ -127,14 +127,14 @@ func (m *metrics) of(s *state) *series {
 		return v.(*series)
 	}
 	label := key.slug.String()
-	if m.named[label] == 0 && len(m.named) >= s.app.MaxTenantSeries {
+	if !m.named[key.slug] && len(m.named) >= s.app.MaxTenantSeries {
 		// Found again under its own name when there is room: forget makes some.
 		key.slug, label = tenant.Slug{}, otherTenants
 		if v, ok := m.series.Load(key); ok {
 			return v.(*series)
 		}
 	} else {
-		m.named[label]++
+		m.named[key.slug] = true
 	}
 	v := m.newSeries(label, string(key.plan))
 	m.series.Store(key, v)
@@ -152,22 +152,25 @@ func (m *metrics) newSeries(label, plan string) *series {
 	return s
 }
 
-// forget drops a removed tenant's series.
-func (m *metrics) forget(slug tenant.Slug) {
+// prune drops the series of tenants that are gone, and so makes room under the
+// cap.
+func (m *metrics) prune(l tenant.Lookup) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.named[slug.String()] == 0 {
-		return
-	}
-	delete(m.named, slug.String())
-	m.series.Range(func(k, _ any) bool {
-		if k.(seriesKey).slug == slug {
-			m.series.Delete(k)
+	for slug := range m.named {
+		if l.BySlug(slug) != nil {
+			continue
 		}
-		return true
-	})
-	m.requests.DeletePartialMatch(prometheus.Labels{"tenant": slug.String()})
-	m.decisions.DeletePartialMatch(prometheus.Labels{"tenant": slug.String()})
+		delete(m.named, slug)
+		m.series.Range(func(k, _ any) bool {
+			if k.(seriesKey).slug == slug {
+				m.series.Delete(k)
+			}
+			return true
+		})
+		m.requests.DeletePartialMatch(prometheus.Labels{"tenant": slug.String()})
+		m.decisions.DeletePartialMatch(prometheus.Labels{"tenant": slug.String()})
+	}
 }
 
 func (s *series) observe(status int, took time.Duration) {

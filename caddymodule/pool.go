@@ -14,8 +14,8 @@ var pool = caddy.NewUsagePool()
 
 // closeDelay is how long a value that no configuration uses any more stays
 // open: Caddy cleans the old configuration up while its last requests still
-// run.
-const closeDelay = 10 * time.Second
+// run. Tests set it to zero, to see everything closed before they end.
+var closeDelay = 10 * time.Second
 
 // pooled is a configuration's hold on a shared value.
 type pooled[T io.Closer] struct {
@@ -56,7 +56,7 @@ type shared[T io.Closer] struct{ value T }
 
 // Destruct closes the value: at once when the process ends, later otherwise.
 func (s *shared[T]) Destruct() error {
-	if caddy.Exiting() {
+	if caddy.Exiting() || closeDelay == 0 {
 		return s.value.Close()
 	}
 	time.AfterFunc(closeDelay, func() { _ = s.value.Close() })

@@ -90,6 +90,8 @@ func (h *RateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 		}
 		return problemStore.answer(w, r)
 	}
+	// Streams and upgrades hold their slot until they end.
+	defer decision.Slot.Release()
 	ratelimit.WriteHeaders(w.Header(), policy, decision)
 	switch {
 	case !decision.Allowed:
