@@ -1,0 +1,176 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The largest files that are read, in bytes: about a million tenants in JSON, and
+// a tenth of that in YAML, which takes far more memory to read.
+const (
+	MaxJSONSize = 512 << 20
+	MaxYAMLSize = 64 << 20
+)
+
+// settle is how long a file must have been left alone before it is read, so that
+// one that is being written in place is not read half.
+const settleTime = 50 * time.Millisecond
+
+// NewFile returns a source that reads tenants from a file in JSON (".json") or
+// YAML (".yaml", ".yml"):
+//
+//	tenants:
+//	  - slug: acme-pets
+//	    name: Acme Pets
+//	    plan: free
+//	    hosts: [pets.acme.example]
+//
+// The fields are those of [NewSQLite]'s query. The file may come later and be
+// replaced or rewritten at any time; a look at an unchanged one costs a stat.
+func NewFile(path string) (Source, error) {
+	f := &file{path: path}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".json":
+		f.parse, f.most = parseJSON, MaxJSONSize
+	case ".yaml", ".yml":
+		f.parse, f.most = parseYAML, MaxYAMLSize
+	default:
+		return nil, fmt.Errorf("reading file source %q: expected a name that ends in .json, .yaml or .yml", path)
+	}
+	return f, nil
+}
+
+type file struct {
+	path  string
+	parse func(data []byte) ([]Record, error)
+	most  int64
+
+	seen os.FileInfo // at the last successful load, nil before and after a failure
+	hash [sha256.Size]byte
+
+	// bad is the file whose content could not be read, and fault why: it is not
+	// read again until it changes.
+	bad   os.FileInfo
+	fault error
+}
+
+func (f *file) String() string { return "file " + f.path }
+func (f *file) Close() error   { return nil }
+
+func (f *file) Load(ctx context.Context) ([]Record, error) {
+	records, err := f.load(ctx)
+	if err != nil && !errors.Is(err, ErrUnchanged) {
+		f.seen = nil
+		return nil, fmt.Errorf("reading tenants from file %q: %w", f.path, err)
+	}
+	return records, err
+}
+
+func (f *file) load(ctx context.Context) ([]Record, error) {
+	before, err := f.settled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f.seen != nil && same(before, f.seen) {
+		return nil, ErrUnchanged
+	}
+	if f.bad != nil && same(before, f.bad) {
+		return nil, f.fault
+	}
+	if !before.Mode().IsRegular() {
+		return nil, errors.New("expected a regular file")
+	}
+	if before.Size() > f.most {
+		return nil, fmt.Errorf("expected at most %d bytes, found %d", f.most, before.Size())
+	}
+	data, err := readFile(f.path, f.most)
+	if err != nil {
+		return nil, err
+	}
+	// A file that was written to meanwhile is read again at the next look.
+	after, err := f.stat()
+	if err != nil {
+		return nil, err
+	}
+	if !same(before, after) {
+		return nil, errors.New("the file changed while it was read")
+	}
+	hash := sha256.Sum256(data)
+	if f.seen != nil && hash == f.hash {
+		f.seen = after
+		return nil, ErrUnchanged
+	}
+	records, err := f.parse(data)
+	if err != nil {
+		f.bad, f.fault = after, err
+		return nil, err
+	}
+	f.seen, f.hash, f.bad = after, hash, nil
+	return records, nil
+}
+
+// settled waits until the file has not been written to for settleTime, but not
+// longer than a few times that: who writes all the time must not keep the file
+// from being read.
+func (f *file) settled(ctx context.Context) (os.FileInfo, error) {
+	info, err := f.stat()
+	for range 4 {
+		if err != nil || f.seen != nil && same(info, f.seen) {
+			break
+		}
+		age := time.Since(info.ModTime())
+		if age >= settleTime {
+			break
+		}
+		if age < 0 { // the file's clock is ahead of ours
+			age = 0
+		}
+		select {
+		case <-time.After(settleTime - age):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		last := info
+		if info, err = f.stat(); err == nil && same(last, info) {
+			break
+		}
+	}
+	return info, err
+}
+
+func (f *file) stat() (os.FileInfo, error) {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	return info, nil
+}
+
+func same(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+func readFile(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("expected at most %d bytes", most)
+	}
+	return data, nil
+}
+
+var _ Source = (*file)(nil)
