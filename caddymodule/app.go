@@ -63,7 +63,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // validate` runs it too.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.log = ctx.Logger()
-	a.sampled = newSampler(time.Second)
+	a.sampled = newSampler(10 * time.Second)
 	if a.MaxTenantSeries == 0 {
 		a.MaxTenantSeries = defaultMaxSeries
 	}

@@ -43,12 +43,11 @@ var (
 )
 
 type metrics struct {
-	requests      *prometheus.CounterVec
-	duration      *prometheus.HistogramVec
-	rejected      *prometheus.CounterVec
-	decisions     *prometheus.CounterVec
-	limiterErrors prometheus.Counter
-	state         *stateCollector
+	requests  *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	rejected  *prometheus.CounterVec
+	decisions *prometheus.CounterVec
+	state     *stateCollector
 
 	mu     sync.Mutex
 	series sync.Map // seriesKey -> *series
@@ -75,10 +74,6 @@ func newMetrics() *metrics {
 			Namespace: ns, Subsystem: sub, Name: "rate_limit_decisions_total",
 			Help: "Decisions of tenant_rate_limit by tenant, plan and outcome.",
 		}, []string{"tenant", "plan", "decision"}),
-		limiterErrors: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: ns, Subsystem: sub, Name: "limiter_errors_total",
-			Help: "Requests refused because the limiter's store did not answer.",
-		}),
 		state: newStateCollector(ns + "_" + sub),
 		named: make(map[tenant.Slug]bool),
 	}
@@ -87,7 +82,7 @@ func newMetrics() *metrics {
 // register adds the collectors to a configuration's registry and makes the
 // app's state visible through them.
 func (m *metrics) register(reg *prometheus.Registry, a *App) error {
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.rejected, m.decisions, m.limiterErrors, m.state} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.rejected, m.decisions, m.state} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := reg.Register(c); err != nil && !errors.As(err, &twice) {
 			return err

@@ -84,7 +84,6 @@ func (h *RateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 	decision, err := h.app.limiter.value.Take(r.Context(), key, policy, h.Cost)
 	if err != nil {
 		s.series.decided(decisionUnavailable)
-		collectors.limiterErrors.Inc()
 		if h.app.sampled.allow(time.Now()) {
 			h.log.Error("refusing a request: the limiter's store does not answer", zap.Error(err))
 		}
@@ -99,6 +98,10 @@ func (h *RateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 		return quotaExceeded(policy.Violated(decision)).answer(w, r)
 	case decision.Degraded:
 		s.series.decided(decisionDegraded)
+		if h.app.sampled.allow(time.Now()) {
+			h.log.Warn("the limiter's store does not answer; deciding by the plan's policy",
+				zap.Stringer("on_store_failure", policy.OnStoreFailure))
+		}
 	default:
 		s.series.decided(decisionAllowed)
 	}
