@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -69,14 +70,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 
 func dispatch(ctx context.Context, env environment, args []string) error {
 	name := "serve"
-	if len(args) > 0 && (args[0] == "" || args[0][0] != '-' || args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
-		name, args = args[0], args[1:]
-	}
-	switch name {
-	case "help", "-h", "-help", "--help":
-		return help(ctx, env, args)
-	case "--version", "-version":
-		name = "version"
+	if len(args) > 0 {
+		switch first := args[0]; {
+		case first == "-h" || first == "-help" || first == "--help" || first == "help":
+			return help(ctx, env, args[1:])
+		case first == "-version" || first == "--version":
+			name, args = "version", args[1:]
+		case !strings.HasPrefix(first, "-"):
+			name, args = first, args[1:]
+		}
 	}
 	for _, c := range commands() {
 		if c.name == name {

@@ -58,9 +58,10 @@ func (c *Catalog) checkNew(n New) (Tenant, error) {
 		bad.Add("slug", "the name looks like a reserved word")
 	}
 	if n.Name == "" {
-		n.Name = n.Slug
+		n.Name = slug.String()
+	} else {
+		checkName(&bad, n.Name)
 	}
-	checkName(&bad, n.Name)
 	if n.Plan == "" {
 		n.Plan = string(c.plans[0])
 	}

@@ -81,7 +81,7 @@ func (a *api) routes(mux *http.ServeMux) {
 	}
 	for path, methods := range byPath {
 		guard := func(h handler) handler { return h }
-		if strings.HasPrefix(path, "/api/admin/") {
+		if strings.HasPrefix(path, "/api/admin/") || path == "/metrics" {
 			guard = a.adminOnly
 		}
 		allowed := allow(methods)

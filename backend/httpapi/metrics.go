@@ -83,11 +83,9 @@ func methodLabel(method string) string {
 	return "OTHER"
 }
 
-// serveMetrics is for the operator's network; the gateway does not pass it on
-// to tenants' sites, and adminOnly hides it if it did.
+// serveMetrics is for the operator's network: like the operator's routes it
+// does not exist on a tenant's site.
 func (a *api) serveMetrics(w http.ResponseWriter, r *http.Request) error {
-	return a.adminOnly(func(w http.ResponseWriter, r *http.Request) error {
-		a.metrics.handler.ServeHTTP(w, r)
-		return nil
-	})(w, r)
+	a.metrics.handler.ServeHTTP(w, r)
+	return nil
 }
