@@ -84,3 +84,17 @@ func (b *breaker) report(now time.Time, ok bool) {
 func (b *breaker) schedule(now time.Time) {
 	b.nextTest = now.Add(b.pause/2 + rand.N(b.pause/2+1))
 }
+
+// forget takes an allowed call back that ended without saying anything about
+// the store.
+func (b *breaker) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.probing = false
+}
+
+func (b *breaker) isOpen() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open
+}

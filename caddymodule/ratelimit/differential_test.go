@@ -121,7 +121,7 @@ func TestScriptAndGoDecideAlike(t *testing.T) {
 		}
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	steps := 12_000
+	steps := 6000
 	if testing.Short() {
 		steps = 2000
 	}

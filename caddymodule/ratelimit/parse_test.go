@@ -22,6 +22,11 @@ func TestParseLimitReadsQuotaAndWindow(t *testing.T) {
 		"9/day":                 {Name: "day", N: 9, Window: 24 * time.Hour},
 		"tenant:5/m":            {Name: "minute-tenant", N: 5, Window: time.Minute, Level: ratelimit.PerTenant},
 		"client:5/m":            {Name: "minute", N: 5, Window: time.Minute},
+		"5000000/month":         {Name: "month", N: 5_000_000, Kind: ratelimit.CalendarMonth},
+		"5/month@15":            {Name: "month", N: 5, Kind: ratelimit.CalendarMonth, Anchor: 15},
+		"5/calendar-hour":       {Name: "calendar-hour", N: 5, Kind: ratelimit.CalendarHour},
+		"tenant:5/calendar-day": {Name: "calendar-day-tenant", N: 5, Kind: ratelimit.CalendarDay, Level: ratelimit.PerTenant},
+		"50/concurrent":         {Name: "concurrent", N: 50, Kind: ratelimit.Concurrent},
 		"9007199254740991/366d": {Name: "366d", N: ratelimit.MaxQuota, Window: ratelimit.MaxWindow},
 	} {
 		got, err := ratelimit.ParseLimit(in)
@@ -55,6 +60,12 @@ func TestParseLimitRefusesWhatIsNoLimit(t *testing.T) {
 		"5/fortnite":                    "expected a length",
 		"5/1h/2":                        "expected a length",
 		"5/NaN":                         "expected a length",
+		"5/month@0":                     "a day from 1 to 31",
+		"5/month@32":                    "a day from 1 to 31",
+		"5/month@":                      "a day from 1 to 31",
+		"5/hour@3":                      "expected a length",
+		"5/calendar-day@3":              "a day from 1 to 31",
+		"100001/concurrent":             "1 to 100000",
 		"user:5/1h":                     "in digits",
 	} {
 		_, err := ratelimit.ParseLimit(in)

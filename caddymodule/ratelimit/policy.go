@@ -56,13 +56,15 @@ type Policy struct {
 	// OnStoreFailure decides while the store cannot be asked.
 	OnStoreFailure FailurePolicy
 
-	specs   [MaxLimits]spec
-	nspecs  int
-	levels  [2]bool // which levels any limit names
-	slots   [2]bool // which levels have a Concurrent limit
-	hash    uint64
-	headers policyHeaders
-	args    []any // the script's constant arguments
+	specs    [MaxLimits]spec
+	nspecs   int
+	levels   [2]bool // which levels any limit names
+	slots    [2]bool // which levels have a Concurrent limit
+	hash     uint64
+	hold     int64 // how long permits may be held, where the quotas are large enough; 0: never
+	smallest int64 // smallest quota of a window
+	headers  policyHeaders
+	args     []any // the script's constant arguments
 
 	share atomic.Pointer[sharedPolicy]
 }
@@ -107,6 +109,7 @@ func NewPolicy(limits []Limit, onFailure FailurePolicy) (*Policy, error) {
 		}
 	}
 	p.hash = hashPolicy(p)
+	p.hold, p.smallest = holdOf(p)
 	p.headers = newPolicyHeaders(p)
 	p.args = scriptArgs(p)
 	return p, nil
@@ -120,6 +123,32 @@ func hashPolicy(p *Policy) uint64 {
 		fmt.Fprintf(h, "%d/%d/%d;", s.n, s.id, s.level)
 	}
 	return h.Sum64()
+}
+
+// Permits may be held for a sixtieth of the shortest window and at most
+// maxHold: the quota comes back that much later. Below minHold holding is not
+// worth its cost in quota.
+const (
+	maxHold = 20 * microsPerSecond
+	minHold = microsPerSecond
+)
+
+func holdOf(p *Policy) (hold, smallest int64) {
+	hold, smallest = maxHold, MaxQuota
+	for _, s := range p.specs[:p.nspecs] {
+		if s.id == concurrentID {
+			// The store must know of every request in progress.
+			return 0, 0
+		}
+		smallest = min(smallest, s.n)
+		if s.id.rolling() {
+			hold = min(hold, int64(s.id)/60)
+		}
+	}
+	if hold < minHold {
+		hold = 0
+	}
+	return hold, smallest
 }
 
 // sharedPolicy is the part of a policy that one of several gateways may admit

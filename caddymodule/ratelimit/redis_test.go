@@ -17,16 +17,23 @@ type agingClock struct {
 	t         testing.TB
 	server    *redistest.Server
 	namespace string
+	gateway   *ratelimit.GatewayClock
 }
 
 func (c *agingClock) Advance(d time.Duration) {
 	c.t.Helper()
+	c.gateway.Advance(d)
 	c.server.Do("EVAL", ageSource, 0, c.namespace+":*", d.Microseconds())
 }
 
 // ageSource shifts the one absolute time an account holds, and its expiry.
 const ageSource = `
 for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+ if redis.call('TYPE', key).ok == 'zset' then
+  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    redis.call('ZINCRBY', key, -tonumber(ARGV[2]), member)
+  end
+ else
   local t = cmsgpack.unpack(redis.call('GET', key))
   t[2] = t[2] - tonumber(ARGV[2])
   local left = redis.call('PTTL', key) - math.floor(tonumber(ARGV[2]) / 1000)
@@ -35,6 +42,7 @@ for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
   else
     redis.call('DEL', key)
   end
+ end
 end
 return 0`
 
@@ -53,6 +61,6 @@ func TestRedisConforms(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = r.Close() })
-		return r, &agingClock{t, server, ns}
+		return r, &agingClock{t, server, ns, ratelimit.ClockOf(r)}
 	})
 }

@@ -40,6 +40,9 @@ func Run(t *testing.T, newLimiter func(t *testing.T) (ratelimit.Limiter, Clock))
 		{"a plan that comes back finds what was consumed meanwhile", planFlap},
 		{"requests at the same time get exactly the quota", concurrent},
 		{"tenant totals hold under concurrent clients", concurrentTenant},
+		{"requests in progress are limited until they end", inProgress},
+		{"a refusal takes no slot and a slot refusal no quota", inProgressAllOrNothing},
+		{"a calendar period has its own quota", calendarPeriod},
 		{"header fields agree with the decision", headers},
 		{"closing twice is fine", closeTwice},
 	} {
