@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +26,7 @@ func NewPostgres(dsn, query string) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &postgres{dsn: dsn, query: query, name: postgresName(config)}, nil
+	return &postgres{dsn: dsn, query: strings.TrimSpace(query), name: postgresName(config)}, nil
 }
 
 type postgres struct {
@@ -125,12 +126,17 @@ func (s *postgres) read(ctx context.Context, tx pgx.Tx) ([]Record, error) {
 		return nil, err
 	}
 	defer rows.Close()
+	// The columns are known with the first row, or with the end.
+	more := rows.Next()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
 	names := fieldsOf(rows)
 	if err := checkColumns(names); err != nil {
 		return nil, err
 	}
 	var records []Record
-	for rows.Next() {
+	for ; more; more = rows.Next() {
 		values, err := rows.Values()
 		if err != nil {
 			return nil, err

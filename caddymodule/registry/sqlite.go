@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
@@ -30,7 +31,7 @@ func NewSQLite(path, query string) (Source, error) {
 	if path == ":memory:" {
 		return nil, fmt.Errorf("reading sqlite source %q: expected the path of a database file: nobody else can write to one in memory", path)
 	}
-	return &sqlite{path: path, query: query}, nil
+	return &sqlite{path: path, query: strings.TrimSpace(query)}, nil
 }
 
 type sqlite struct {
