@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/audit"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/ratelimit"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
 )
@@ -49,8 +50,10 @@ type App struct {
 	limiter  *pooled[ratelimit.Limiter]
 	auditor  *pooled[*audit.Recorder]
 	signer   lazySigner
-	stopLog  func()
-	sampled  *sampler
+
+	verifiers []*auth.Verifier // of all tenant_auth; complete before the first request
+	stopLog   func()
+	sampled   *sampler
 }
 
 // CaddyModule returns the module's identity.

@@ -48,17 +48,21 @@ func (c AuditConfig) open(repl *caddy.Replacer) (*pooled[*audit.Recorder], error
 // recordConflict writes down that parts of one request named different
 // tenants: somebody tries the door between two of them.
 func (a *App) recordConflict(r *http.Request, claims []resolve.Claim) {
-	if a.auditor == nil {
-		return
-	}
-	e := audit.Event{
-		Time: time.Now(), Type: audit.TypeConflict, Reason: tenant.Reason(tenant.ErrConflict),
-		Method: r.Method, Host: r.Host, Path: r.URL.Path, RequestID: requestID(r),
-	}
-	e.ClientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	e := audit.Event{Type: audit.TypeConflict, Reason: tenant.Reason(tenant.ErrConflict)}
 	for _, c := range claims {
 		e.Claimed = append(e.Claimed, c.Source+"="+c.Slug.String())
 	}
+	a.record(r, e)
+}
+
+// record completes an event with what it says of the request and hands it to
+// the recorder, if there is one. It never blocks.
+func (a *App) record(r *http.Request, e audit.Event) {
+	if a.auditor == nil {
+		return
+	}
+	e.Time, e.Method, e.Host, e.Path, e.RequestID = time.Now(), r.Method, r.Host, r.URL.Path, requestID(r)
+	e.ClientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	a.auditor.value.Record(e)
 }
 

@@ -11,6 +11,7 @@ import (
 func init() {
 	caddy.RegisterModule(new(App))
 	caddy.RegisterModule(new(Tenant))
+	caddy.RegisterModule(new(Auth))
 	caddy.RegisterModule(new(RateLimit))
 	caddy.RegisterModule(new(Identity))
 	caddy.RegisterModule(new(MatchTenant))
@@ -23,6 +24,8 @@ func init() {
 	// every other directive may use {tenant.slug}.
 	httpcaddyfile.RegisterHandlerDirective("tenant", parseTenant)
 	httpcaddyfile.RegisterDirectiveOrder("tenant", httpcaddyfile.Before, "map")
+	httpcaddyfile.RegisterHandlerDirective("tenant_auth", parseAuth)
+	httpcaddyfile.RegisterDirectiveOrder("tenant_auth", httpcaddyfile.Before, "map")
 	httpcaddyfile.RegisterHandlerDirective("tenant_rate_limit", parseRateLimit)
 	httpcaddyfile.RegisterDirectiveOrder("tenant_rate_limit", httpcaddyfile.Before, "map")
 

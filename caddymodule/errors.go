@@ -37,6 +37,14 @@ var (
 	// problemStore answers when the limiter's store is down and the plan's
 	// policy is to refuse.
 	problemStore = newProblem(http.StatusServiceUnavailable, typeReducedCapacity, "Service Unavailable", "Capacity is reduced for a moment. Try again shortly.", 1)
+	// problemToken answers for a missing or bad token.
+	problemToken = newProblem(http.StatusUnauthorized, "about:blank", "Unauthorized", "", 0)
+	// problemForeign answers another tenant's member where the operator prefers
+	// plain words to the common 404.
+	problemForeign = newProblem(http.StatusForbidden, "about:blank", "Forbidden", "The token is for another tenant.", 0)
+	// problemSuspended is told to members of a suspended tenant, and to nobody
+	// else.
+	problemSuspended = newProblem(http.StatusForbidden, "urn:caddy-tenancy:tenant-suspended", "Tenant Suspended", "This tenant is suspended. Its data is kept; ask the operator of the service.", 0)
 	// problemInternal answers for what only an operator can mend.
 	problemInternal = newProblem(http.StatusInternalServerError, "about:blank", "Internal Server Error", "", 0)
 )

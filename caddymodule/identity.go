@@ -53,7 +53,12 @@ func (h *Identity) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		h.log.Error("refusing a request: nothing to sign with", zap.Error(err))
 		return problemInternal.answer(w, r)
 	}
-	statement, err := signer.Sign(s.tenant, time.Now())
+	var user string
+	var roles []string
+	if s.user != nil {
+		user, roles = s.user.Subject, s.user.Roles
+	}
+	statement, err := signer.SignUser(s.tenant, user, roles, time.Now())
 	if err != nil {
 		h.log.Error("refusing a request", zap.String("tenant", s.tenant.Slug.String()), zap.Error(err))
 		return problemInternal.answer(w, r)

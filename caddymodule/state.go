@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
@@ -19,11 +20,12 @@ const stateKey = "tenancy"
 // it, once; the handlers behind it only read it.
 type state struct {
 	app    *App
-	tenant *tenant.Tenant // never nil once the tenant handler has let the request pass
-	plan   tenant.Plan    // the tenant's, or the default plan
-	source string         // which resolvers answered
-	prefix string         // the path prefix that was the slug, escaped; "" if none
-	series *series        // the tenant's metrics
+	tenant *tenant.Tenant  // never nil once the tenant handler has let the request pass
+	plan   tenant.Plan     // the tenant's, or the default plan
+	source string          // which resolvers answered
+	prefix string          // the path prefix that was the slug, escaped; "" if none
+	series *series         // the tenant's metrics
+	user   *auth.Principal // nil for nobody
 }
 
 // String keeps the value readable where somebody prints the variable.
@@ -81,6 +83,14 @@ func (s *state) placeholder(key string) (any, bool) {
 		return s.source, true
 	case "path_prefix":
 		return s.prefix, true
+	case "user.id":
+		if s.user != nil {
+			return s.user.Subject, true
+		}
+	case "user.roles":
+		if s.user != nil {
+			return strings.Join(s.user.Roles, ","), true
+		}
 	}
 	return "", true
 }

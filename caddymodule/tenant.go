@@ -136,6 +136,9 @@ func (h *Tenant) refuse(w http.ResponseWriter, r *http.Request, answer resolve.A
 	if entry := h.log.Check(zap.DebugLevel, "request without a tenant"); entry != nil {
 		entry.Write(zap.String("reason", tenant.Reason(err)), zap.String("host", r.Host), zap.Error(err))
 	}
+	if h.app.memberOfSuspended(r, answer.Claimed, err) {
+		return problemSuspended.answer(w, r)
+	}
 	return problemNoTenant.answer(w, r)
 }
 

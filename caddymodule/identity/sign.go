@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,11 +39,21 @@ type Signer struct {
 	current          atomic.Pointer[generation]
 }
 
-// generation holds the statements of one half TTL. It is dropped whole, so
-// memory is bounded by the tenants seen in that time.
+// generation holds the statements of one half TTL and is dropped whole.
 type generation struct {
-	start time.Time
-	byTen sync.Map // *tenant.Tenant -> *statement
+	start      time.Time
+	statements sync.Map // *tenant.Tenant or caller -> *statement
+	size       atomic.Int64
+}
+
+// maxStatements bounds a generation; beyond it every request is signed for
+// itself.
+const maxStatements = 1 << 18
+
+// caller is a user of a tenant.
+type caller struct {
+	tenant      *tenant.Tenant
+	user, roles string
 }
 
 type statement struct {
@@ -84,27 +95,50 @@ func NewSigner(o SignerOptions) (*Signer, error) {
 // apart by pointer: a changed record is another pointer and gets a new
 // statement at once.
 func (s *Signer) Sign(t *tenant.Tenant, now time.Time) (string, error) {
+	return s.SignUser(t, "", nil, now)
+}
+
+// SignUser is Sign for a request of an authenticated user with these roles.
+func (s *Signer) SignUser(t *tenant.Tenant, user string, roles []string, now time.Time) (string, error) {
 	if t == nil || t.Slug.IsZero() {
 		return "", errors.New("signing an identity: no tenant")
 	}
 	g := s.generation(now)
-	v, ok := g.byTen.Load(t)
+	st, ok := g.find(t, user, roles)
 	if !ok {
-		v, _ = g.byTen.LoadOrStore(t, new(statement))
-	}
-	st := v.(*statement)
-	plan := t.Plan
-	if plan == "" {
-		plan = s.plan
+		st = new(statement) // the generation is full: this one is used once
 	}
 	st.once.Do(func() {
+		plan := t.Plan
+		if plan == "" {
+			plan = s.plan
+		}
 		st.token, st.err = s.sign(payload{
 			Issuer: s.issuer, Audience: s.audience,
 			IssuedAt: g.start.Unix(), Expires: g.start.Add(s.ttl).Unix(),
 			Tenant: t.Slug.String(), TenantID: t.ID, Plan: string(plan),
+			User: user, Roles: roles,
 		})
 	})
 	return st.token, st.err
+}
+
+// find returns the generation's statement for the caller, new or not, or false
+// if there is no room for a new one.
+func (g *generation) find(t *tenant.Tenant, user string, roles []string) (*statement, bool) {
+	// A tenant's own statement is found by pointer alone, without allocation.
+	var key any = t
+	if user != "" || len(roles) > 0 {
+		key = caller{t, user, strings.Join(roles, "\x00")}
+	}
+	if v, ok := g.statements.Load(key); ok {
+		return v.(*statement), true
+	}
+	if g.size.Add(1) > maxStatements {
+		return nil, false
+	}
+	v, _ := g.statements.LoadOrStore(key, new(statement))
+	return v.(*statement), true
 }
 
 // generation returns the one that now falls into, and begins a new one when

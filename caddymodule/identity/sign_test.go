@@ -93,3 +93,30 @@ func BenchmarkSign(b *testing.B) {
 		}
 	}
 }
+
+func TestEachUserHasAStatementOfTheirOwn(t *testing.T) {
+	keys := newKeys(t, 1)
+	s, v := newSigner(t, keys), newVerifier(keys)
+	seen := make(map[string]bool)
+	for _, who := range []struct {
+		user  string
+		roles []string
+	}{
+		{"", nil}, {"ann", nil}, {"ann", []string{"admin"}}, {"bob", []string{"admin"}},
+		{"bob", []string{"admin", "editor"}}, {"bob\x00admin", []string{"editor"}},
+	} {
+		token, err := s.SignUser(acme, who.user, who.roles, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := s.SignUser(acme, who.user, who.roles, noon)
+		if err != nil || again != token || seen[token] {
+			t.Errorf("%v: shares a statement with another, or has two: %v", who, err)
+		}
+		seen[token] = true
+		claims, err := v.Verify(token, noon)
+		if err != nil || claims.User != who.user || len(claims.Roles) != len(who.roles) {
+			t.Errorf("%v: %+v, %v", who, claims, err)
+		}
+	}
+}
