@@ -17,6 +17,7 @@ import (
 //	        namespace <prefix>
 //	        budget    <duration>
 //	        replicas  <n>
+//	        lease_from <n>|never
 //	    }
 //	    plan <name> <limits...>
 //	    plan <name> {
@@ -149,8 +150,15 @@ func (c *LimiterConfig) unmarshal(d *caddyfile.Dispenser) error {
 			var n int64
 			n, err = positiveArg(d, 10_000)
 			c.Replicas = int(n)
+		case "lease_from":
+			var from string
+			if !d.AllArgs(&from) {
+				err = d.Err("lease_from: expected a quota, or never")
+			} else if c.LeaseFrom = -1; from != "never" {
+				c.LeaseFrom, err = positiveInt(d, 1<<53-1)
+			}
 		default:
-			err = d.Errf("redis: unknown option %q; expected namespace, budget or replicas", d.Val())
+			err = d.Errf("redis: unknown option %q; expected namespace, budget, replicas or lease_from", d.Val())
 		}
 		if err != nil {
 			return err

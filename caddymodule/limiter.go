@@ -28,6 +28,12 @@ type LimiterConfig struct {
 	// Default: 1.
 	Replicas int `json:"replicas,omitempty"`
 
+	// From which quota on permits are taken from Redis in advance, so that a
+	// busy client costs far less than one call per request. Smaller plans ask
+	// for every request and report exact numbers. Default: 5000; negative:
+	// never.
+	LeaseFrom int64 `json:"lease_from,omitempty"`
+
 	inProcess bool
 }
 
@@ -47,10 +53,11 @@ func (c *LimiterConfig) open(repl *caddy.Replacer) (*pooled[ratelimit.Limiter], 
 			return ratelimit.NewMemory(ratelimit.MemoryOptions{Now: time.Now}), nil
 		})
 	}
-	key := fmt.Sprintf("limiter redis %q %q %d %d", url, c.Namespace, c.Budget, c.Replicas)
+	key := fmt.Sprintf("limiter redis %q %q %d %d %d", url, c.Namespace, c.Budget, c.Replicas, c.LeaseFrom)
 	return hold(key, func() (ratelimit.Limiter, error) {
 		limiter, err := ratelimit.NewRedis(ratelimit.RedisOptions{
 			URL: url, Namespace: c.Namespace, Budget: time.Duration(c.Budget), Replicas: c.Replicas,
+			LeaseFrom: c.LeaseFrom,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("tenancy: %w", err)

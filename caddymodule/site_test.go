@@ -186,6 +186,9 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		{appOptions + "\nshard 7", fullSite, `unknown option "shard"; expected source`},
 		{appOptions + "\ndefault_plan gone", fullSite, `default_plan "gone" is not among the plans`},
 		{appOptions + "\nredis http://x", fullSite, "http"},
+		{appOptions + "\nredis {\nlease_from 0\n}", fullSite, `bad number "0"`},
+		{appOptions + "\nredis {\nlease_from\n}", fullSite, "expected a quota, or never"},
+		{appOptions + "\nredis {\nshards 2\n}", fullSite, `unknown option "shards"; expected namespace`},
 		{"\nsource file {dir}/tenants.json", fullSite, "no plans"},
 		{"\nsource file {dir}/tenants.json\nplan free 1/1h", fullSite, "no key to sign with"},
 	} {
