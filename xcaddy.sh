@@ -52,7 +52,8 @@ hash_of() {
 }
 
 scratch=''
-trap 'rm -rf "$scratch"' EXIT
+# Whatever ends this script, nothing that it started or wrote is left behind.
+trap 'stop_all; rm -rf "$scratch"' EXIT
 
 need_go() {
 	command -v go >/dev/null || die "go is not on PATH; install Go $(awk '$1 == "go" { print $2 }' go.mod) or later"
@@ -84,8 +85,7 @@ compile() {
 	local total deps=$root/bin/.deps.$$
 	# Fetches what is missing first, so that a slow network shows as such.
 	{ go list "${build_flags[@]}" -deps "$2" 2>&1 >"$deps" | progress "modules downloaded:" ""; } || { rm -f "$deps"; return 1; }
-	total=$(wc -l <"$deps")
-	rm -f "$deps"
+	total=$(wc -l <"$deps"); rm -f "$deps"
 	go build -v "${build_flags[@]}" -ldflags "$3" -o "$1" "$2" 2>&1 | progress "packages compiled:" " of at most $((total))"
 }
 
@@ -177,16 +177,14 @@ inputs() {
 # make_binary NAME INPUTS-TEXT COMMAND... runs COMMAND with the output's name
 # appended, unless bin/NAME was made from the same inputs and is still the same.
 make_binary() {
-	local name=$1 stamp want started=$SECONDS out
+	local name=$1 stamp=bin/.$1.stamp want started=$SECONDS out=$root/bin/.$1.$$
 	want=$("${sha256[@]}" <<<"$2")
-	stamp=bin/.$name.stamp
 	shift 2
 	if [ -x "bin/$name" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want$("${sha256[@]}" <"bin/$name")" ]; then
 		say "bin/$name is up to date"
 		return
 	fi
 	say "building bin/$name$([ -e "$stamp" ] || say ' (the first time takes some minutes)')"
-	out=$root/bin/.$name.$$
 	"$@" "$out" || { rm -f "$out"; die "building \"bin/$name\" failed"; }
 	mv -f "$out" "bin/$name"
 	printf '%s' "$want$("${sha256[@]}" <"bin/$name")" >"$stamp"
@@ -271,7 +269,7 @@ stop() {
 	kill -TERM "$2" 2>/dev/null || return 0
 	for ((i = 0; i < 100; i++)); do
 		alive "$2" || return 0
-		sleep 0.1
+		sleep 0.1 || true # Ctrl-C ends it too
 	done
 	say "$1 did not stop within 10 s; ending it" >&2
 	kill -KILL "$2" 2>/dev/null || true
@@ -298,7 +296,7 @@ watch() {
 		say "stopping"
 		stop_all
 		say "stopped"
-		exit 0
+		exit
 	fi
 	alive "$petstore_pid" || failed petstore "the pet store ended"
 	alive "$caddy_pid" || failed caddy "the gateway ended"
@@ -321,7 +319,7 @@ wait_for_answer() {
 			watch
 			if answers "$tenant"; then return; fi
 		done
-		sleep 0.2
+		sleep 0.2 || true
 	done
 	end_of petstore
 	failed caddy "no request passed within 60 s"
@@ -374,7 +372,7 @@ run() {
 	welcome
 	while true; do
 		watch
-		sleep 0.3
+		sleep 0.3 || true
 	done
 }
 
