@@ -21,17 +21,16 @@ func (p *parser) build(prev *Snapshot, records []Record, at time.Time) (*Snapsho
 	report := &problems{}
 	entries := make([]entry, 0, len(records))
 	for i := range records {
-		r := &records[i]
-		if t, served := p.parse(r, prev.BySlug, report); t != nil {
-			entries = append(entries, entry{t: t, r: r, served: served})
+		if e := p.parse(&records[i], prev.BySlug, report); e.t != nil {
+			entries = append(entries, e)
 		}
 	}
 	entries, names := settle(entries, report)
 	for i := range entries {
 		e := &entries[i]
 		// Parsed anew because of a host that it could not keep, like last time.
-		if known := prev.BySlug(e.t.Slug); known != nil && known != e.t && equal(known, e.t) {
-			e.t = known
+		if e.known != nil && e.known != e.t && equal(e.known, e.t) {
+			e.t = e.known
 		}
 	}
 
@@ -47,16 +46,15 @@ func (p *parser) build(prev *Snapshot, records []Record, at time.Time) (*Snapsho
 func compare(prev *Snapshot, entries []entry, names map[string]*Record) (c change) {
 	met := 0
 	for _, e := range entries {
-		known := prev.BySlug(e.t.Slug)
-		if known != nil {
+		if e.known != nil {
 			met++
 		}
 		switch {
-		case known == nil && e.served:
+		case e.known == nil && e.served:
 			c.added = append(c.added, e.t.Slug)
-		case known != nil && !e.served:
+		case e.known != nil && !e.served:
 			c.removed = append(c.removed, e.t.Slug)
-		case known != nil && known != e.t:
+		case e.known != nil && e.known != e.t:
 			c.changed = append(c.changed, e.t.Slug)
 		}
 	}
@@ -76,6 +74,7 @@ func sameProblem(a, b Problem) bool { return a.String() == b.String() && a.Skipp
 // entry is a record on its way into a snapshot.
 type entry struct {
 	t      *tenant.Tenant
+	known  *tenant.Tenant // of that slug, in the snapshot before
 	r      *Record
 	served bool
 }
@@ -191,7 +190,7 @@ func tables(prev *Snapshot, entries []entry, c *change) (slugs, hosts *table) {
 		drop(s, h, prev.BySlug(slug))
 	}
 	for _, e := range entries {
-		if e.served && prev.BySlug(e.t.Slug) != e.t {
+		if e.served && e.known != e.t {
 			s.put(e.t.Slug.String(), e.t)
 			for _, host := range e.t.Hosts {
 				h.put(host, e.t)

@@ -24,7 +24,9 @@ func parseJSON(data []byte) ([]Record, error) {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fmt.Errorf("line %d: the text ends too early", p.lineAt(int64(len(data))))
 	case errors.As(err, &syntax):
-		return nil, fmt.Errorf("line %d: %w", p.lineAt(syntax.Offset), err)
+		// Whichever is further: for some errors the decoder's own offset lies a token
+		// back.
+		return nil, fmt.Errorf("line %d: %w", p.lineAt(max(syntax.Offset, p.dec.InputOffset())), err)
 	case err != nil:
 		return nil, fmt.Errorf("line %d: %w", p.lineAt(p.dec.InputOffset()), err)
 	}

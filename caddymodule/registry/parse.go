@@ -21,6 +21,10 @@ type parser struct {
 	check func(*tenant.Tenant) error
 	// words holds texts that many records share, plans above all.
 	words map[string]string
+	// fresh and buffer are where a record is read into, since most records turn
+	// out to be known.
+	fresh  tenant.Tenant
+	buffer []string
 }
 
 func newParser(check func(*tenant.Tenant) error) *parser {
@@ -40,44 +44,55 @@ func (p *parser) share(s string) string {
 	return s
 }
 
-// parse checks the record. It returns the tenant, as far as there is one, and
-// whether it can be served: a record with a valid slug keeps its names from
-// younger records even if something else in it is wrong.
+// parse checks the record. It returns an entry without a tenant if not even the
+// slug is one, and otherwise whether the tenant can be served: a record with a
+// valid slug keeps its names from younger records even if something else in it is
+// wrong.
 //
-// If the record is the same as known, known is returned, which has been checked
-// before.
-func (p *parser) parse(r *Record, lookup func(tenant.Slug) *tenant.Tenant, report *problems) (t *tenant.Tenant, served bool) {
+// If the record is the same as the known tenant, the entry's tenant is that one,
+// which has been checked before.
+func (p *parser) parse(r *Record, lookup func(tenant.Slug) *tenant.Tenant, report *problems) entry {
 	slug, err := tenant.ParseSlug(r.Slug)
 	if err != nil {
 		if r.Err != nil {
 			err = r.Err
 		}
 		report.add(r.problem(err, true))
-		return nil, false
+		return entry{}
 	}
-	fresh := tenant.Tenant{Slug: slug, ID: r.ID, Name: r.Name}
+	fresh := &p.fresh
+	*fresh = tenant.Tenant{Slug: slug, ID: r.ID, Name: r.Name}
 	if fresh.ID == "" || fresh.ID == r.Slug {
 		fresh.ID = slug.String()
 	}
-	err = p.fill(&fresh, r)
+	err = p.fill(fresh, r)
 	fresh.Hosts = p.hosts(r, report)
 	if err != nil {
 		report.add(r.problem(err, true))
-		return &fresh, false
+		return entry{t: keepFresh(fresh), r: r, known: lookup(slug)}
 	}
 	if r.Note != nil {
 		report.add(r.problem(r.Note, false))
 	}
-	if known := lookup(slug); known != nil && equal(known, &fresh) {
-		return known, true
+	known := lookup(slug)
+	if known != nil && equal(known, fresh) {
+		return entry{t: known, r: r, known: known, served: true}
 	}
+	e := entry{t: keepFresh(fresh), r: r, known: known, served: true}
 	if p.check != nil {
-		if err := p.check(&fresh); err != nil {
+		if err := p.check(e.t); err != nil {
 			report.add(r.problem(err, true))
-			return &fresh, false
+			e.served = false
 		}
 	}
-	return &fresh, true
+	return e
+}
+
+// keepFresh copies the tenant from where it was read into.
+func keepFresh(fresh *tenant.Tenant) *tenant.Tenant {
+	t := *fresh
+	t.Hosts = append([]string(nil), fresh.Hosts...)
+	return &t
 }
 
 // fill reads the fields that a tenant cannot be served without.
@@ -130,7 +145,7 @@ func (p *parser) hosts(r *Record, report *problems) []string {
 	if len(r.Hosts) == 0 {
 		return nil
 	}
-	hosts := make([]string, 0, min(len(r.Hosts), maxHosts))
+	hosts := p.buffer[:0]
 	for i, h := range r.Hosts {
 		if i == maxHosts {
 			report.add(r.problem(fmt.Errorf("expected at most %d hosts, found %d: the rest is ignored", maxHosts, len(r.Hosts)), false))
@@ -144,6 +159,7 @@ func (p *parser) hosts(r *Record, report *problems) []string {
 		hosts = append(hosts, host)
 	}
 	slices.Sort(hosts)
+	p.buffer = hosts
 	return slices.Compact(hosts)
 }
 

@@ -181,10 +181,7 @@ func postgresDefaultQuery(ctx context.Context, tx pgx.Tx) (string, error) {
 			return "", err
 		}
 	}
-	if len(c.tenants) == 0 {
-		return "", errors.New(`expected a table "tenants" in the search path, found none`)
-	}
-	return c.defaultQuery("string_agg(host, ',')", func(column string) string { return column + "::text IN ('t', 'true', '1')" }), nil
+	return c.defaultQuery("string_agg(host, ',')", func(column string) string { return column + "::text IN ('t', 'true', '1')" })
 }
 
 var _ Source = (*postgres)(nil)

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,7 +35,13 @@ type catalog struct {
 // only slug, and host in tenant_hosts, must be there. Hosts count once they are
 // verified, if that is recorded. The two expressions differ between databases:
 // join makes one text of many hosts, truth turns a column into a condition.
-func (c catalog) defaultQuery(join string, truth func(column string) string) string {
+func (c catalog) defaultQuery(join string, truth func(column string) string) (string, error) {
+	if len(c.tenants) == 0 {
+		return "", errors.New(`expected a table "tenants", found none`)
+	}
+	if len(c.hosts) > 0 && (!slices.Contains(c.hosts, "host") || !slices.Contains(c.hosts, "slug")) {
+		return "", fmt.Errorf("expected columns %q and %q in table %q, found %s", "host", "slug", "tenant_hosts", strings.Join(c.hosts, ", "))
+	}
 	var columns []string
 	for _, name := range fieldNames {
 		if slices.Contains(c.tenants, name) && (name != "hosts" || len(c.hosts) == 0) {
@@ -42,12 +49,12 @@ func (c catalog) defaultQuery(join string, truth func(column string) string) str
 		}
 	}
 	if len(c.hosts) == 0 {
-		return "SELECT " + strings.Join(columns, ", ") + " FROM tenants t"
+		return "SELECT " + strings.Join(columns, ", ") + " FROM tenants t", nil
 	}
 	where := ""
 	if slices.Contains(c.hosts, "verified") {
 		where = " WHERE " + truth("verified")
 	}
 	return "SELECT " + strings.Join(columns, ", ") + ", h.hosts FROM tenants t" +
-		" LEFT JOIN (SELECT slug, " + join + " AS hosts FROM tenant_hosts" + where + " GROUP BY slug) h ON h.slug = t.slug"
+		" LEFT JOIN (SELECT slug, " + join + " AS hosts FROM tenant_hosts" + where + " GROUP BY slug) h ON h.slug = t.slug", nil
 }

@@ -1,0 +1,2 @@
+-- query: SELECT slug, slug FROM tenants
+CREATE TABLE tenants (slug TEXT);

@@ -1,0 +1,2 @@
+-- query: SELECT slug FROM tenants
+CREATE TABLE customers (slug TEXT);

@@ -1,0 +1,3 @@
+-- query: DELETE FROM tenants RETURNING slug
+CREATE TABLE tenants (slug TEXT);
+INSERT INTO tenants VALUES ('acme');

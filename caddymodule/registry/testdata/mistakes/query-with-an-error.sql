@@ -1,0 +1,2 @@
+-- query: SELEKT slug FROM tenants
+CREATE TABLE tenants (slug TEXT);

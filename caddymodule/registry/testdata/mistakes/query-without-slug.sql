@@ -1,0 +1,2 @@
+-- query: SELECT name FROM tenants
+CREATE TABLE tenants (slug TEXT, name TEXT);

@@ -1,0 +1,2 @@
+-- query: SELECT slug, password FROM tenants
+CREATE TABLE tenants (slug TEXT, password TEXT);
