@@ -40,6 +40,9 @@ type App struct {
 	// Where attempts to cross over are recorded. Default: nowhere.
 	Audit AuditConfig `json:"audit,omitempty"`
 
+	// How fast a client may guess at names and tokens.
+	Guesses GuessConfig `json:"guesses,omitzero"`
+
 	// How many tenants have metric series of their own; all further ones share
 	// the series `_other`. Default: 1000.
 	MaxTenantSeries int `json:"max_tenant_series,omitempty"`
@@ -49,6 +52,7 @@ type App struct {
 	registry *pooled[*registry.Registry]
 	limiter  *pooled[ratelimit.Limiter]
 	auditor  *pooled[*audit.Recorder]
+	guessed  *pooled[*guesses]
 	signer   lazySigner
 
 	verifiers []*auth.Verifier // of all tenant_auth; complete before the first request
@@ -86,6 +90,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if a.auditor, err = a.Audit.open(repl); err != nil {
+		return err
+	}
+	if a.guessed, err = a.Guesses.open(); err != nil {
 		return err
 	}
 	if err := collectors.register(ctx.GetMetricsRegistry(), a); err != nil {
@@ -132,7 +139,7 @@ func (a *App) Cleanup() error {
 		a.stopLog()
 	}
 	collectors.release(a)
-	return errors.Join(a.registry.release(), a.limiter.release(), a.auditor.release())
+	return errors.Join(a.registry.release(), a.limiter.release(), a.auditor.release(), a.guessed.release())
 }
 
 // onRegistry logs what the registry did. It runs on the registry's goroutine.

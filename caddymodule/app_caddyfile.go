@@ -34,6 +34,7 @@ import (
 //	        ttl      <duration>
 //	    }
 //	    audit file <path>
+//	    guesses <limit>|off
 //	    max_tenant_series <n>
 //	}
 //
@@ -84,6 +85,13 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if !d.AllArgs(&kind, &a.Audit.File) || kind != "file" {
 				err = d.Err("audit: expected 'file PATH'")
 			}
+		case "guesses":
+			if !d.AllArgs(&a.Guesses.Limit) {
+				return d.Err("guesses: expected a limit, as in 300/1m, or off")
+			}
+			if _, err := a.Guesses.parse(); err != nil {
+				return d.WrapErr(err)
+			}
 		case "max_tenant_series":
 			if !d.NextArg() {
 				return d.ArgErr()
@@ -92,7 +100,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			n, err = positiveInt(d, 1_000_000)
 			a.MaxTenantSeries = int(n)
 		default:
-			err = d.Errf("tenancy: unknown option %q; expected source, redis, plan, default_plan, identity_key, audit or max_tenant_series", option)
+			err = d.Errf("tenancy: unknown option %q; expected source, redis, plan, default_plan, identity_key, audit, guesses or max_tenant_series", option)
 		}
 		if err != nil {
 			return err

@@ -183,6 +183,7 @@ func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, err error) error {
 	case errors.Is(err, auth.ErrNoToken):
 		w.Header()["Www-Authenticate"] = challengePlain
 	default:
+		h.app.failed(r)
 		w.Header()["Www-Authenticate"] = challengeInvalid // RFC 6750, section 3.1
 	}
 	return problemToken.answer(w, r)
@@ -197,6 +198,7 @@ var (
 // tenant that does not exist, and writes the attempt down.
 func (h *Auth) foreign(w http.ResponseWriter, r *http.Request, s *state, user *auth.Principal) error {
 	collectors.refused("foreign")
+	h.app.failed(r)
 	h.app.record(r, audit.Event{
 		Type: audit.TypeCrossTenant, Reason: "foreign", Tenant: s.tenant.Slug.String(),
 		UserTenant: slugs(user.Tenants), User: user.Subject,

@@ -26,6 +26,7 @@ type problem struct {
 const (
 	typeQuotaExceeded   = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 	typeReducedCapacity = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+	typeAbnormalUsage   = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
 )
 
 var (
@@ -45,6 +46,8 @@ var (
 	// problemSuspended is told to members of a suspended tenant, and to nobody
 	// else.
 	problemSuspended = newProblem(http.StatusForbidden, "urn:caddy-tenancy:tenant-suspended", "Tenant Suspended", "This tenant is suspended. Its data is kept; ask the operator of the service.", 0)
+	// problemAbuse answers a client that has guessed too often.
+	problemAbuse = newProblem(http.StatusTooManyRequests, typeAbnormalUsage, "Too Many Requests", "", 0)
 	// problemInternal answers for what only an operator can mend.
 	problemInternal = newProblem(http.StatusInternalServerError, "about:blank", "Internal Server Error", "", 0)
 )

@@ -52,7 +52,8 @@ const appOptions = `
 	plan free 5/1h
 	plan premium 1000/1h
 	identity_key {dir}/identity.key
-	audit file {dir}/audit.jsonl`
+	audit file {dir}/audit.jsonl
+	guesses off`
 
 // fullSite has everything a site can have.
 const fullSite = `

@@ -80,7 +80,7 @@ func (h *RateLimit) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 		}
 		return problemStore.answer(w, r)
 	}
-	key := ratelimit.Key{Tenant: s.tenant.ID, Client: clientAddr(r)}
+	key := ratelimit.Key{Tenant: s.tenant.ID, Client: s.client}
 	decision, err := h.app.limiter.value.Take(r.Context(), key, policy, h.Cost)
 	if err != nil {
 		s.series.decided(decisionUnavailable)

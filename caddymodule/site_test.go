@@ -183,6 +183,8 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		{appOptions + "\nplan Gold 1/1h", fullSite, `plan name "Gold"`},
 		{appOptions + "\nplan gold 1/1h {\non_store_failure panic\n}", fullSite, `panic`},
 		{appOptions + "\nmax_tenant_series none", fullSite, `bad number "none"`},
+		{strings.Replace(appOptions, "guesses off", "guesses many", 1), fullSite, "guesses: reading limit \"many\""},
+		{strings.Replace(appOptions, "guesses off", "guesses 1/2h", 1), fullSite, "expected at most 1000000 in at most 1h"},
 		{appOptions + "\nshard 7", fullSite, `unknown option "shard"; expected source`},
 		{appOptions + "\ndefault_plan gone", fullSite, `default_plan "gone" is not among the plans`},
 		{appOptions + "\nredis http://x", fullSite, "http"},

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,6 +25,7 @@ type state struct {
 	plan   tenant.Plan     // the tenant's, or the default plan
 	source string          // which resolvers answered
 	prefix string          // the path prefix that was the slug, escaped; "" if none
+	client netip.Addr      // whom limits count, as ratelimit.ClientKey has it
 	series *series         // the tenant's metrics
 	user   *auth.Principal // nil for nobody
 }

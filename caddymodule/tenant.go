@@ -91,7 +91,7 @@ func (h *Tenant) Provision(ctx caddy.Context) error {
 // ServeHTTP resolves, strips and refuses or goes on.
 func (h *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	start := time.Now()
-	s := &state{app: h.app}
+	s := &state{app: h.app, client: clientAddr(r)}
 	if stateOf(r.Context()) != nil {
 		// Two readings of one request could differ, and the first one has
 		// removed what the second would read.
@@ -99,6 +99,11 @@ func (h *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 			zap.String("uri", r.RequestURI))
 		identity.Strip(r, h.owned...)
 		return problemInternal.answer(w, r)
+	}
+	if g := h.app.guessing(); g.tooMany(s.client, start) {
+		identity.Strip(r, h.owned...)
+		collectors.refused("guessing")
+		return g.answer(w, r)
 	}
 	snapshot := h.app.registry.value.Snapshot()
 	answer, err := h.chain.Resolve(r, snapshot)
@@ -130,6 +135,7 @@ func (h *Tenant) refuse(w http.ResponseWriter, r *http.Request, answer resolve.A
 		err = tenant.ErrNotFound
 	}
 	collectors.refused(tenant.Reason(err))
+	h.app.failed(r)
 	if errors.Is(err, tenant.ErrConflict) {
 		h.app.recordConflict(r, answer.Claimed)
 	}
