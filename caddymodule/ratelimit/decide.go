@@ -135,6 +135,10 @@ func giveBack(p *Policy, accounts *[2]*account, now, at, hold, n int64) {
 				continue
 			}
 			exp := w.id.expiry(at, hold)
+			if exp <= now {
+				// The charge has lapsed; what is left are others'.
+				continue
+			}
 			for j := range w.cells {
 				c := &w.cells[j]
 				if c.exp < exp {

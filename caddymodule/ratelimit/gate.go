@@ -76,12 +76,12 @@ func (e *entry) disposable(now int64) bool {
 }
 
 // settle drops the entry if there is nothing to remember, or no room to.
-func (s *gateShard) settle(e *entry, now int64, perMax int) {
+func (s *gateShard) settle(e *entry, now, hold int64, perMax int) {
 	if e.removed || e.calling || len(e.waiters) > 0 {
 		return
 	}
 	full := len(s.entries) > perMax && e.purse.inHand(now) == 0
-	nothing := e.purse.hash == 0 || e.purse.limits == nil || now >= e.purse.denyUntil && e.purse.rate.since == 0
+	nothing := e.purse.limits == nil || now >= e.purse.denyUntil && hold == 0
 	if full || nothing || e.disposable(now) {
 		e.removed = true
 		delete(s.entries, e.key)

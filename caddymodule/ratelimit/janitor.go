@@ -67,7 +67,7 @@ func (r *Redis) retireAll(all bool) (more bool) {
 		for key, e := range s.entries {
 			var lots []lot
 			if all {
-				lots = e.purse.empty()
+				lots = e.purse.empty(now)
 			} else {
 				lots = e.purse.retire(now)
 			}

@@ -53,17 +53,26 @@ type rate struct {
 	since     int64
 }
 
-const rateInterval = 200_000
+// A rate is measured over rateInterval, or sooner over rateSamples: a key that
+// becomes hot must not cost a call per request until the interval is over.
+const (
+	rateInterval = 200_000
+	rateSamples  = 16
+	rateMinimum  = 5_000
+)
 
 func (r *rate) note(now, cost int64) {
+	if r.since == 0 {
+		r.since = now
+	}
 	r.count += cost
 	passed := now - r.since
-	if passed < rateInterval {
+	if passed < rateInterval && (r.perSecond > 0 || r.count < rateSamples || passed < rateMinimum) {
 		return
 	}
 	measured := float64(r.count) * microsPerSecond / float64(passed)
-	if r.since == 0 || passed > 20*rateInterval {
-		r.perSecond = 0
+	if r.perSecond == 0 || passed > 20*rateInterval {
+		r.perSecond = measured
 	}
 	r.perSecond += (measured - r.perSecond) / 2
 	r.count, r.since = 0, now
@@ -79,12 +88,12 @@ const (
 
 // adopt makes the purse one of policy p. What it got under another policy is
 // handed out to be returned: it was not charged as p demands.
-func (u *purse) adopt(p *Policy) []lot {
+func (u *purse) adopt(now int64, p *Policy) []lot {
 	if u.hash == p.hash {
 		return nil
 	}
-	back := u.empty()
-	u.hash, u.policy, u.limits, u.denyUntil, u.denials = p.hash, nil, nil, 0, 0
+	back := u.empty(now)
+	u.hash, u.policy, u.limits, u.denyUntil, u.denials = p.hash, p, nil, 0, 0
 	return back
 }
 
@@ -135,7 +144,7 @@ func (u *purse) target(p *Policy, hold int64) int64 {
 // low tells whether it is time to ask for more in advance.
 func (u *purse) low(now int64, p *Policy, hold int64) bool {
 	t := u.target(p, hold)
-	return t > 0 && u.inHand(now) < t/2
+	return t > 0 && u.inHand(now) < t/4
 }
 
 // ask makes the ask for requests that wait now.
@@ -143,6 +152,12 @@ func (u *purse) ask(now int64, p *Policy, hold, unit int64, requests int) ask {
 	a := ask{need: unit * int64(requests), unit: unit, hold: hold}
 	a.want = a.need + max(0, u.target(p, hold)-u.inHand(now))
 	return a
+}
+
+// late tells whether an answer came when permits of its grant could no longer
+// be spent. Requests that still wait for them must not be admitted.
+func (a ask) late(sent, received int64) bool {
+	return a.hold > 0 && received >= sent+a.hold-a.hold/drift
 }
 
 // answer takes in what the store said to a. used permits have gone to the
@@ -174,6 +189,7 @@ func (u *purse) answer(p *Policy, a ask, v *verdict, inc [2]int64, sent, receive
 		return []lot{rest}
 	}
 	var back []lot
+	u.lapse(received)
 	if u.lots[1].n > 0 {
 		back = append(back, u.lots[0])
 		u.lots[0] = u.lots[1]
@@ -219,32 +235,39 @@ func (u *purse) note(p *Policy, a ask, v *verdict, sent, received int64) {
 	u.retryAt = received + v.retry
 }
 
-// retire hands out the lots that should be returned by now: those near their
-// deadline, which are swapped out of the purse first, so that a permit cannot
-// be both spent and returned. What is past its deadline already is dropped:
-// the store lets its charge lapse.
-func (u *purse) retire(now int64) []lot {
-	var back []lot
+// lapse drops what is past its deadline: the store lets its charge lapse. It
+// must not be returned any more, because by the time that arrives the charge
+// may be gone and others' in its place.
+func (u *purse) lapse(now int64) {
 	for i := range u.lots {
-		l := &u.lots[i]
-		if l.n == 0 {
-			continue
-		}
-		if now >= l.deadline {
-			*l = lot{}
-		} else if now >= l.deadline-l.hold/10 {
-			back = append(back, *l)
-			*l = lot{}
+		if now >= u.lots[i].deadline {
+			u.lots[i] = lot{}
 		}
 	}
 	if u.lots[0].n == 0 {
 		u.lots[0], u.lots[1] = u.lots[1], lot{}
 	}
+}
+
+// retire hands out the lots that should be returned by now: those near their
+// deadline, which are swapped out of the purse first, so that a permit cannot
+// be both spent and returned.
+func (u *purse) retire(now int64) []lot {
+	u.lapse(now)
+	var back []lot
+	for i := range u.lots {
+		if l := &u.lots[i]; l.n > 0 && now >= l.deadline-l.hold/10 {
+			back = append(back, *l)
+			*l = lot{}
+		}
+	}
+	u.lapse(now)
 	return back
 }
 
 // empty hands out everything in hand.
-func (u *purse) empty() []lot {
+func (u *purse) empty(now int64) []lot {
+	u.lapse(now)
 	var back []lot
 	for i := range u.lots {
 		if u.lots[i].n > 0 {

@@ -146,7 +146,7 @@ func (r *Redis) Take(ctx context.Context, key Key, p *Policy, cost int64) (d Dec
 
 	s.mu.Lock()
 	e := s.entry(key, now)
-	back := e.purse.adopt(p)
+	back := e.purse.adopt(now, p)
 	if got := e.purse.take(now, p, cost, &d); got != askStore {
 		if got == admitted && !e.calling && e.purse.low(now, p, hold) {
 			r.schedule(e)
@@ -155,7 +155,7 @@ func (r *Redis) Take(ctx context.Context, key Key, p *Policy, cost int64) (d Dec
 		return d, nil
 	}
 	if !r.groupOf(key).breaker.allow(time.Now()) {
-		s.settle(e, now, r.gate.perMax)
+		s.settle(e, now, hold, r.gate.perMax)
 		s.mu.Unlock()
 		r.giveBack(key, back)
 		return r.degrade(ctx, key, p, cost, errBreakerOpen)

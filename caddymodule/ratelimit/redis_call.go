@@ -32,21 +32,20 @@ func (r *Redis) begin(e *entry) *call {
 	} else {
 		c.p = e.purse.policy
 	}
-	if c.p == nil {
-		e.calling = false
-		s.settle(e, now, r.gate.perMax)
-		return nil
-	}
 	c.ask = e.purse.ask(now, c.p, r.holdFor(c.p), unit, len(c.waiters))
 	if c.ask.want == 0 {
 		e.calling = false
-		s.settle(e, now, r.gate.perMax)
+		r.settle(s, e, now)
 		return nil
 	}
 	if c.p.slots != [2]bool{} {
 		c.slot = r.name + ":" + strconv.FormatUint(r.slots.next.Add(1), 36) + ":"
 	}
 	return c
+}
+
+func (r *Redis) settle(s *gateShard, e *entry, now int64) {
+	s.settle(e, now, r.holdFor(e.purse.policy), r.gate.perMax)
 }
 
 // complete hands the store's answer to a call to those who wait for it.
@@ -66,6 +65,10 @@ func (r *Redis) complete(g *group, c *call, cmd once) {
 		return
 	}
 	now := r.now()
+	if c.ask.late(c.sent, now) {
+		fail(c.waiters, errBudget)
+		c.waiters = nil
+	}
 	if c.slot != "" {
 		r.bookSlots(c, &v)
 	}
@@ -78,7 +81,6 @@ func (r *Redis) complete(g *group, c *call, cmd once) {
 	var back []lot
 	if current {
 		back = e.purse.answer(c.p, c.ask, &v, inc, c.sent, now, used)
-		e.purse.policy = c.p
 	} else if rest := v.granted + v.extra - used; rest > 0 {
 		back = []lot{{n: rest, p: c.p, at: v.now, hold: c.ask.hold, inc: inc}}
 	}
@@ -87,7 +89,7 @@ func (r *Redis) complete(g *group, c *call, cmd once) {
 	if len(e.waiters) > 0 {
 		r.schedule(e)
 	} else {
-		s.settle(e, now, r.gate.perMax)
+		r.settle(s, e, now)
 	}
 	holds := c.ask.hold > 0
 	s.mu.Unlock()
@@ -131,7 +133,7 @@ func (r *Redis) failed(g *group, c *call, err error) {
 		r.schedule(e)
 		return
 	}
-	r.gate.shard(e.key).settle(e, r.now(), r.gate.perMax)
+	r.settle(r.gate.shard(e.key), e, r.now())
 }
 
 // giveBack sends returns for lots that are no longer in any purse. They are

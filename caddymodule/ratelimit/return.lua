@@ -20,7 +20,8 @@ for i = 1, nacc do
     for _, w in ipairs(acc.windows) do
       if acc.named[w.id] then
         local exp = expiry(w.id, at, hold)
-        for c = 1, #w.exps do
+        -- A charge that has lapsed is in none of the cells.
+        for c = 1, exp > now and #w.exps or 0 do
           if w.exps[c] >= exp then
             if w.counts[c] >= n and (w.id > 0 or w.exps[c] == exp) then
               w.counts[c] = w.counts[c] - n
