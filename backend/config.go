@@ -64,7 +64,7 @@ func (c *dataConfig) open(ctx context.Context) (_ *backend, err error) {
 	if b.directory, err = control.NewDirectory(ctx, b.catalog); err != nil {
 		return nil, err
 	}
-	b.store, err = sqlstore.Open(sqlstore.Options{DB: b.db, Dir: filepath.Join(c.dir, "tenants"), Route: b.directory.Route})
+	b.store, err = sqlstore.Open(ctx, sqlstore.Options{DB: b.db, Dir: filepath.Join(c.dir, "tenants"), Route: b.directory.Route})
 	if err != nil {
 		return nil, err
 	}

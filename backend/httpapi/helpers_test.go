@@ -54,7 +54,7 @@ func newWorld(tb testing.TB) *world {
 	check(err)
 	directory, err := control.NewDirectory(ctx, catalog)
 	check(err)
-	store, err := sqlstore.Open(sqlstore.Options{DB: db, Dir: dir, Route: directory.Route})
+	store, err := sqlstore.Open(ctx, sqlstore.Options{DB: db, Dir: dir, Route: directory.Route})
 	check(err)
 	check(store.Prepare(ctx))
 	catalog.UseStorage(store)

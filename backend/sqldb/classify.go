@@ -27,6 +27,8 @@ var (
 	ErrReference = errors.New("reference violated")
 	// ErrNoTable means that a table or column is missing.
 	ErrNoTable = errors.New("no such table or column")
+	// ErrNoDatabase means that the database itself is missing.
+	ErrNoDatabase = errors.New("no such database")
 	// ErrDenied means that the engine refused by its own rules of access, such
 	// as row level security.
 	ErrDenied = errors.New("denied by the database")
@@ -46,7 +48,7 @@ func Classify(err error) error {
 }
 
 func classified(err error) bool {
-	for _, class := range []error{ErrUnique, ErrReference, ErrNoTable, ErrDenied, petstore.ErrUnavailable} {
+	for _, class := range []error{ErrUnique, ErrReference, ErrNoTable, ErrNoDatabase, ErrDenied, petstore.ErrUnavailable} {
 		if errors.Is(err, class) {
 			return true
 		}
@@ -111,9 +113,11 @@ func postgresClass(code string) error {
 		return ErrNoTable
 	case "42501":
 		return ErrDenied
-	case "55P03", "57014", "40001", "40P01", "3D000":
+	case "3D000":
+		return ErrNoDatabase
+	case "55P03", "57014", "40001", "40P01":
 		// Lock not available, statement timeout, serialisation failure,
-		// deadlock, database missing.
+		// deadlock.
 		return petstore.ErrUnavailable
 	}
 	switch code[:min(2, len(code))] {

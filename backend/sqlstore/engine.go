@@ -4,23 +4,47 @@ import (
 	"context"
 	"errors"
 
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-// engine is what a strategy needs to know about SQLite or Postgres.
+// engine is what the strategies need to know about SQLite or Postgres. Its
+// methods that create and drop may be repeated.
 type engine interface {
 	// inShared prepares a transaction in the tables that all tenants share.
 	inShared(t tenant.Slug) sqldb.Setup
 	// migrateShared opens those tables for migrations.
 	migrateShared(ctx context.Context) (*migrator, error)
+
+	// schemas is the pool whose connections inSchema prepares.
+	schemas() *sqldb.DB
+	// inSchema prepares a transaction in t's own tables.
+	inSchema(t tenant.Slug) sqldb.Setup
+	// createSchema and dropSchema make and remove what holds those tables.
+	createSchema(ctx context.Context, t tenant.Slug) error
+	dropSchema(ctx context.Context, t tenant.Slug) error
+	migrateSchema(ctx context.Context, t tenant.Slug) (*migrator, error)
+
+	// openDatabase opens t's own database, or returns petstore.ErrNoTenant.
+	openDatabase(ctx context.Context, t tenant.Slug) (*sqldb.DB, error)
+	// inDatabase prepares a transaction there.
+	inDatabase(t tenant.Slug) sqldb.Setup
+	createDatabase(ctx context.Context, t tenant.Slug) error
+	dropDatabase(ctx context.Context, t tenant.Slug) error
+	migrateDatabase(ctx context.Context, t tenant.Slug) (*migrator, error)
+
+	// gone says whether an error on the way to t's place means that the place
+	// does not exist.
+	gone(err error, i petstore.Isolation, t tenant.Slug) bool
+	close() error
 }
 
 // migrator is a set of tables opened for migrations.
 type migrator struct {
 	*sqldb.Migrator
 	// after runs when migrations were applied: it lets the ordinary role use
-	// what the owner made.
+	// what the owner made. It may be nil.
 	after func(context.Context) error
 	close func() error
 }

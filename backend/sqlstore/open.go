@@ -16,15 +16,22 @@ type Options struct {
 	DB *sqldb.DB
 	// Dir is the folder of the tenants' own files (SQLite).
 	Dir string
+	// URL and OwnerURL are how the ordinary role and the tables' owner connect
+	// (Postgres). Without an owner no tenant can be made, migrated or removed.
+	URL, OwnerURL string
+	// OpenDatabases bounds the tenants' own databases that are open at one
+	// time; 0 means 64.
+	OpenDatabases int
 	// Route finds a tenant's place; nil means [Always] petstore.Shared.
 	Route Router
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Open returns a store over the main database. It does no I/O: tables are made
-// by [Store.Prepare] and tenants by [Store.Create].
-func Open(o Options) (*Store, error) {
+// Open returns a store over the main database. It makes nothing: tables are
+// made by [Store.Prepare] and tenants by [Store.Create]. On Postgres it refuses
+// a role that row level security does not bind, with [ErrRole].
+func Open(ctx context.Context, o Options) (*Store, error) {
 	target, err := targetVersion(o.DB.Engine)
 	if err != nil {
 		return nil, err
@@ -35,13 +42,29 @@ func Open(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.OpenDatabases == 0 {
+		o.OpenDatabases = 64
+	}
+	var e engine
+	if o.DB.Engine == sqldb.Postgres {
+		e, err = newPostgres(ctx, o.DB, o.URL, o.OwnerURL)
+	} else {
+		e, err = newSQLite(o.DB, o.Dir)
+	}
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{route: o.Route, engine: o.DB.Engine, sql: petStatements, target: target, now: o.Now}
 	s.sql.getForChange = s.sql.get
 	if s.engine == sqldb.Postgres {
 		s.sql.getForChange += forUpdate
 	}
-	var e engine = &sqlite{main: o.DB, dir: o.Dir}
-	s.places = map[petstore.Isolation]place{petstore.Shared: &shared{db: o.DB, engine: e}}
+	s.close = e.close
+	s.places = map[petstore.Isolation]place{
+		petstore.Shared:   &shared{db: o.DB, engine: e},
+		petstore.Schema:   &schema{engine: e},
+		petstore.Database: newDatabase(e, o.OpenDatabases),
+	}
 	return s, nil
 }
 

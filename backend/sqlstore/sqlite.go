@@ -2,25 +2,166 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-// sqlite is the engine SQLite: one main file and a folder of tenants' files.
+// sqlite is the engine SQLite: one main file for what is shared, and folders
+// with a file for each tenant that has its own.
+//
+// In the strategy "schema" the file is attached to a connection for one
+// transaction; in "database" it is opened as a database of its own.
 type sqlite struct {
-	main *sqldb.DB
-	dir  string
+	main  *sqldb.DB
+	empty *sqldb.DB
+	dir   string
+}
+
+// attachments is the number of tenants' files that are attached at one time.
+const attachments = 8
+
+func newSQLite(main *sqldb.DB, dir string) (*sqlite, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("finding the folder of tenants' files: %w", err)
+	}
+	empty, err := sqldb.OpenSQLiteEmpty(attachments)
+	if err != nil {
+		return nil, err
+	}
+	return &sqlite{main: main, empty: empty, dir: abs}, nil
+}
+
+// file is t's own file. A slug is safe as a file name by its grammar.
+func (e *sqlite) file(kind petstore.Isolation, t tenant.Slug) string {
+	return filepath.Join(e.dir, string(kind), t.String()+".db")
 }
 
 func (e *sqlite) inShared(tenant.Slug) sqldb.Setup { return sqldb.Setup{} }
 
 func (e *sqlite) migrateShared(context.Context) (*migrator, error) {
-	m, err := sqldb.NewMigrator(e.main.Pool(), sqldb.SQLite, migrationsFor(sqldb.SQLite), versionTable)
+	return migrateSQLite(e.main, func() error { return nil })
+}
+
+func (e *sqlite) schemas() *sqldb.DB { return e.empty }
+
+func (e *sqlite) inSchema(t tenant.Slug) sqldb.Setup {
+	// mode=rw does not make a file that is missing.
+	u := url.URL{Scheme: "file", OmitHost: true, Path: e.file(petstore.Schema, t), RawQuery: "mode=rw"}
+	return sqldb.Setup{
+		Before: `ATTACH '` + strings.ReplaceAll(u.String(), `'`, `''`) + `' AS tenant`,
+		After:  `DETACH tenant`,
+	}
+}
+
+func (e *sqlite) createSchema(ctx context.Context, t tenant.Slug) error {
+	return e.createFile(ctx, e.file(petstore.Schema, t))
+}
+
+func (e *sqlite) dropSchema(_ context.Context, t tenant.Slug) error {
+	return removeFile(e.file(petstore.Schema, t))
+}
+
+func (e *sqlite) migrateSchema(ctx context.Context, t tenant.Slug) (*migrator, error) {
+	return migrateFile(ctx, e.file(petstore.Schema, t))
+}
+
+func (e *sqlite) openDatabase(ctx context.Context, t tenant.Slug) (*sqldb.DB, error) {
+	return openFile(ctx, e.file(petstore.Database, t))
+}
+
+func (e *sqlite) inDatabase(tenant.Slug) sqldb.Setup { return sqldb.Setup{} }
+
+func (e *sqlite) createDatabase(ctx context.Context, t tenant.Slug) error {
+	return e.createFile(ctx, e.file(petstore.Database, t))
+}
+
+func (e *sqlite) dropDatabase(_ context.Context, t tenant.Slug) error {
+	return removeFile(e.file(petstore.Database, t))
+}
+
+func (e *sqlite) migrateDatabase(ctx context.Context, t tenant.Slug) (*migrator, error) {
+	return migrateFile(ctx, e.file(petstore.Database, t))
+}
+
+// gone looks for the file: SQLite has one code for a file that is missing and
+// one that cannot be opened.
+func (e *sqlite) gone(err error, i petstore.Isolation, t tenant.Slug) bool {
+	if !errors.Is(err, petstore.ErrUnavailable) {
+		return false
+	}
+	_, statErr := os.Stat(e.file(i, t))
+	return errors.Is(statErr, fs.ErrNotExist)
+}
+
+func (e *sqlite) close() error { return e.empty.Close() }
+
+// openFile opens a tenant's file with few connections and small caches: many
+// are open at one time.
+func openFile(ctx context.Context, path string) (*sqldb.DB, error) {
+	db, err := sqldb.OpenSQLite(ctx, path, sqldb.SQLiteOptions{MustExist: true, Readers: 2, CacheKiB: 256})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, petstore.ErrNoTenant
+	}
+	return db, err
+}
+
+func (e *sqlite) createFile(ctx context.Context, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return sqldb.Classify(fmt.Errorf("making the folder of tenants' files: %w", err))
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		// A log left by a removal that was cut off must not be replayed into
+		// the new file.
+		if err := removeFile(path); err != nil {
+			return err
+		}
+	}
+	db, err := sqldb.OpenSQLite(ctx, path, sqldb.SQLiteOptions{Readers: 1})
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// removeFile removes a database: the file itself first, so that nobody opens
+// it without its log.
+func removeFile(path string) error {
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing a tenant's file: %w", err)
+		}
+	}
+	return nil
+}
+
+func migrateFile(ctx context.Context, path string) (*migrator, error) {
+	db, err := openFile(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	return &migrator{Migrator: m, close: func() error { return nil }}, nil
+	m, err := migrateSQLite(db, db.Close)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return m, nil
+}
+
+func migrateSQLite(db *sqldb.DB, closing func() error) (*migrator, error) {
+	m, err := sqldb.NewMigrator(db.Pool(), sqldb.SQLite, migrationsFor(sqldb.SQLite), versionTable)
+	if err != nil {
+		return nil, err
+	}
+	return &migrator{Migrator: m, close: closing}, nil
 }
 
 var _ engine = (*sqlite)(nil)

@@ -51,6 +51,7 @@ type Store struct {
 	target int64 // the version that the statements need
 	now    func() time.Time
 	seen   versions
+	close  func() error
 }
 
 // Pets implements [petstore.Store].
@@ -160,7 +161,7 @@ func (s *Store) Close() error {
 	for _, p := range s.places {
 		all = errors.Join(all, p.close())
 	}
-	return all
+	return errors.Join(all, s.close())
 }
 
 var _ petstore.Store = (*Store)(nil)

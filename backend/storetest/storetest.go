@@ -35,6 +35,9 @@ func Cases() []Case {
 	return append(append(append([]Case{}, domainCases...), isolationCases...), concurrencyCases...)
 }
 
+// Walls are the cases that show whether a tenant can reach another's pets.
+func Walls() []Case { return append(append([]Case{}, isolationCases...), concurrencyCases[0]) }
+
 // Run runs the suite. The cases use tenants of their own, so that one fixture
 // serves all of them.
 func Run(t *testing.T, f Fixture) {
