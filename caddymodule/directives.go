@@ -18,6 +18,8 @@ func init() {
 	caddy.RegisterModule(new(Permission))
 	caddy.RegisterModule(new(Admin))
 
+	registerCommand()
+
 	httpcaddyfile.RegisterGlobalOption("tenancy", parseApp)
 
 	// In front of everything but tracing: nothing runs without a tenant, and

@@ -33,6 +33,9 @@ var (
 	// problemNoTenant answers for unknown, suspended, malformed, missing and
 	// conflicting tenants alike: an outsider must not learn which.
 	problemNoTenant = newProblem(http.StatusNotFound, "about:blank", "Not Found", "", 0)
+	// problemMisdirected answers a request for another host than the one its
+	// TLS connection was made for; a client then makes another connection.
+	problemMisdirected = newProblem(http.StatusMisdirectedRequest, "about:blank", "Misdirected Request", "", 0)
 	// problemStarting answers until the first list of tenants has been read.
 	problemStarting = newProblem(http.StatusServiceUnavailable, typeReducedCapacity, "Service Unavailable", "The service is starting. Try again shortly.", 1)
 	// problemStore answers when the limiter's store is down and the plan's

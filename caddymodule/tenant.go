@@ -21,7 +21,8 @@ import (
 //
 // A request without a tenant, or with an unknown, suspended, malformed or
 // conflicting one, gets one and the same 404. Until the first list of tenants
-// has been read, every request gets 503.
+// has been read, every request gets 503. A request for another host than its
+// TLS connection was made for gets 421, whoever the two belong to.
 //
 // It sets the placeholders `{tenant.slug}`, `{tenant.id}`, `{tenant.plan}`,
 // `{tenant.name}`, `{tenant.source}` (which part of the request named it) and
@@ -104,6 +105,9 @@ func (h *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		identity.Strip(r, h.owned...)
 		collectors.refused("guessing")
 		return g.answer(w, r)
+	}
+	if misdirected(r) {
+		return h.refuseMisdirected(w, r)
 	}
 	snapshot := h.app.registry.value.Snapshot()
 	answer, err := h.chain.Resolve(r, snapshot)

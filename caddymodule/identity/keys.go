@@ -32,9 +32,7 @@ type signingKey struct {
 // a JWK set, at [JWKSPath]. If there is no such file it makes one with a new
 // key and mode 0600; two processes that start at once end up with one key.
 //
-// To rotate: append a new block and reload, so that backends learn the new
-// key; then move that block to the top and reload, so that it signs; when the
-// last statement of the old key has expired, delete its block.
+// To rotate, see [AddKey].
 //
 // A file that others may read or change is refused, as is any other content.
 func LoadOrCreateKeys(path string) (*Keys, error) {
