@@ -366,7 +366,7 @@ run() {
 	ca=$root/data/caddy/pki/authorities/local/root.crt
 	trap 'stopping=1' INT TERM HUP
 	say "starting the pet store and the gateway"
-	start petstore bin/petstore serve --listen "127.0.0.1:$BACKEND_PORT" --data data --demo
+	start petstore bin/petstore serve --listen "127.0.0.1:$BACKEND_PORT" --data data --demo --public-port "$HTTPS_PORT"
 	start caddy bin/caddy run --config Caddyfile --adapter caddyfile
 	wait_for_answer
 	welcome

@@ -33,6 +33,8 @@ type Spec struct {
 	Env []string
 	// UID and GID are whom it runs as; zero means as the test.
 	UID, GID uint32
+	// Group gives it a process group of its own, as a terminal does.
+	Group bool
 	// OnParentDeath is sent when the test process dies first; SIGKILL unless
 	// set.
 	OnParentDeath syscall.Signal
@@ -69,6 +71,7 @@ func (p *Process) Start() {
 		signal = syscall.SIGKILL
 	}
 	cmd.SysProcAttr = attributes(signal)
+	cmd.SysProcAttr.Setpgid = p.spec.Group
 	if p.spec.UID != 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: p.spec.UID, Gid: p.spec.GID}
 	}
@@ -113,6 +116,15 @@ func (p *Process) Signal(s syscall.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
 		p.t.Fatalf("signalling %s: %v", p.spec.Name, err)
+	}
+}
+
+// SignalGroup sends a signal to the process's group, as a terminal's Ctrl-C
+// does.
+func (p *Process) SignalGroup(s syscall.Signal) {
+	p.t.Helper()
+	if err := syscall.Kill(-p.PID(), s); err != nil {
+		p.t.Fatalf("signalling the group of %s: %v", p.spec.Name, err)
 	}
 }
 

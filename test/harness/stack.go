@@ -58,7 +58,10 @@ func StartStack(t testing.TB, options Options) *Stack {
 		s := prepare(t, options)
 		s.Petstore = Start(t, Spec{
 			Name: "petstore", Dir: s.Dir, Env: s.env,
-			Command: []string{petstore, "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", s.Backend), "--data", "data", "--demo"},
+			Command: []string{
+				petstore, "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", s.Backend), "--public-port", fmt.Sprint(s.HTTPS),
+				"--data", "data", "--demo",
+			},
 		})
 		if !s.await(s.Petstore, s.petstoreReady) {
 			continue
