@@ -10,31 +10,44 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// NewPostgres returns a source that reads tenants from Postgres. The DSN is a
-// URL or a list of key=value pairs as libpq takes it; what it leaves out comes
-// from the PG* environment variables. Nothing is connected before the first look.
+// NewPostgres returns a source that reads tenants from Postgres 13 or later. The
+// DSN is a URL or a list of key=value pairs as libpq takes it; what it leaves out
+// comes from the PG* environment variables. Nothing is connected before the first
+// look.
 //
 // The query is as in [NewSQLite]; hosts may also be a text array and id a uuid or
 // an integer. An empty query reads the tables tenants and, if it exists,
 // tenant_hosts, both found by the search path.
 //
-// Whether anything may have changed since the last look costs one short query: as
-// long as no transaction in the whole server has begun to write or ended, the
-// records are not read again.
+// A change is seen at once if whoever makes it also notifies [NotifyChannel], as a
+// trigger can; otherwise at the next look. A look costs one short query as long
+// as no transaction in the whole server has begun to write or ended; otherwise
+// the rows that were written since are read, if the query is the default one or
+// has a version column, and else all of them.
 func NewPostgres(dsn, query string) (Source, error) {
 	config, err := parsePostgres(dsn)
 	if err != nil {
 		return nil, err
 	}
-	return &postgres{dsn: dsn, query: strings.TrimSpace(query), name: postgresName(config)}, nil
+	s := &postgres{dsn: dsn, query: strings.TrimSpace(query), name: postgresName(config)}
+	s.listener = newListener(s.connect)
+	return s, nil
 }
 
 type postgres struct {
 	dsn, query, name string
 
-	conn *pgx.Conn
-	// seen is the visibility of transactions at the last successful load.
-	seen string
+	conn     *pgx.Conn
+	listener *listener
+
+	// seen is the visibility of transactions at the last successful look, at the
+	// server that was started at the time in server.
+	seen, server string
+	// whole says that the last successful look was a full one; cursor and tables
+	// say where the changes after it begin.
+	whole  bool
+	cursor cursor
+	tables postgresTables
 }
 
 func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
@@ -55,9 +68,27 @@ func postgresName(c *pgx.ConnConfig) string {
 	return fmt.Sprintf("postgres %s:%d/%s", c.Host, c.Port, c.Database)
 }
 
+// connect reads the DSN anew, so that a rotated password file or certificate is
+// picked up.
+func (s *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
+	config, err := parsePostgres(s.dsn)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, config)
+}
+
 func (s *postgres) String() string { return s.name }
 
+// Changed implements [Notifier].
+func (s *postgres) Changed() <-chan struct{} { return s.listener.changed }
+
 func (s *postgres) Close() error {
+	s.listener.close()
+	return s.disconnect()
+}
+
+func (s *postgres) disconnect() error {
 	if s.conn == nil {
 		return nil
 	}
@@ -69,93 +100,122 @@ func (s *postgres) Close() error {
 }
 
 func (s *postgres) Load(ctx context.Context) ([]Record, error) {
-	records, err := s.load(ctx)
-	if err != nil && !errors.Is(err, ErrUnchanged) {
-		_ = s.Close()
-		return nil, fmt.Errorf("reading tenants from %s: %w", s.name, err)
-	}
-	return records, err
+	changes, err := s.look(ctx, true)
+	return changes.Records, err
 }
 
-func (s *postgres) load(ctx context.Context) ([]Record, error) {
+// LoadChanges implements [Incremental].
+func (s *postgres) LoadChanges(ctx context.Context) (Changes, error) { return s.look(ctx, false) }
+
+func (s *postgres) look(ctx context.Context, whole bool) (Changes, error) {
+	s.listener.start()
+	reused := s.conn != nil
+	changes, err := s.load(ctx, whole)
+	if err == nil || errors.Is(err, ErrUnchanged) || errors.Is(err, ErrFull) {
+		return changes, err
+	}
+	broken := s.conn != nil && s.conn.IsClosed()
+	_ = s.disconnect()
+	s.forget()
+	if reused && broken && ctx.Err() == nil {
+		// The server may have been back for long; only the connection was not.
+		return s.look(ctx, whole)
+	}
+	return Changes{}, fmt.Errorf("reading tenants from %s: %w", s.name, err)
+}
+
+// forget has the next look be a full one.
+func (s *postgres) forget() {
+	s.seen, s.server, s.tables, s.cursor = "", "", postgresTables{}, cursor{}
+}
+
+func (s *postgres) load(ctx context.Context, whole bool) (Changes, error) {
 	if s.conn == nil {
-		// Read anew, so that a rotated password file or certificate is picked up.
-		config, err := parsePostgres(s.dsn)
+		conn, err := s.connect(ctx)
 		if err != nil {
-			return nil, err
+			return Changes{}, err
 		}
-		if s.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
-			return nil, err
-		}
+		s.conn = conn
 	}
 	// Repeatable read: the probe and the records see the same state.
 	tx, err := s.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
-		return nil, err
+		return Changes{}, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }()
+	run := postgresRunner(ctx, tx)
 	// Unlike a log position or a time of change, the list of running transactions
 	// cannot miss a commit that was under way when it was looked at.
-	var visible string
-	if err := tx.QueryRow(ctx, "SELECT pg_current_snapshot()::text").Scan(&visible); err != nil {
-		return nil, err
-	}
-	if visible == s.seen {
-		return nil, ErrUnchanged
-	}
-	records, err := s.read(ctx, tx)
+	values, err := readRow(run, "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text")
 	if err != nil {
-		return nil, err
+		return Changes{}, err
 	}
-	s.seen = visible
-	return records, nil
+	visible, _ := values[0].(string)
+	if server, _ := values[1].(string); server != s.server {
+		// Another server, perhaps behind a pooler: one that took over may have lost
+		// transactions that were seen, and give their numbers away again.
+		s.forget()
+		s.server = server
+	}
+	if visible == s.seen && (s.whole || !whole) {
+		return Changes{}, ErrUnchanged
+	}
+	var changes Changes
+	switch {
+	case s.query == "":
+		changes, err = s.tables.read(run, s.seen, whole)
+	case whole:
+		var versioned bool
+		if changes.Records, versioned, err = readRecords(run, s.query); err == nil {
+			err = s.cursor.reset(run, s.query, versioned)
+		}
+	case !s.cursor.on:
+		err = ErrFull
+	default:
+		changes, err = s.cursor.changes(run, s.query, "$1")
+	}
+	if err != nil {
+		return Changes{}, err
+	}
+	s.seen, s.whole = visible, whole
+	return changes, nil
 }
 
-func (s *postgres) read(ctx context.Context, tx pgx.Tx) ([]Record, error) {
-	query := s.query
-	if query == "" {
-		var err error
-		if query, err = postgresDefaultQuery(ctx, tx); err != nil {
-			return nil, err
-		}
-	}
-	// Not prepared: the tables may change under a long connection, and a pooler in
-	// between may know nothing of prepared statements.
-	rows, err := tx.Query(ctx, query, pgx.QueryExecModeExec)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	// The columns are known with the first row, or with the end.
-	more := rows.Next()
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	names := fieldsOf(rows)
-	if err := checkColumns(names); err != nil {
-		return nil, err
-	}
-	var records []Record
-	for ; more; more = rows.Next() {
-		values, err := rows.Values()
+func postgresRunner(ctx context.Context, tx pgx.Tx) runner {
+	return func(query string, args []any, head func([]string) error, row func([]any) error) error {
+		// Not prepared: the tables may change under a long connection, and a pooler
+		// in between may know nothing of prepared statements.
+		rows, err := tx.Query(ctx, query, append([]any{pgx.QueryExecModeExec}, args...)...)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		r := Record{Row: len(records) + 1}
-		for i, name := range names {
-			r.set(name, normalize(values[i]))
+		defer rows.Close()
+		// The columns are known with the first row, or with the end.
+		more := rows.Next()
+		if err := rows.Err(); err != nil {
+			return err
 		}
-		records = append(records, r)
+		var names []string
+		for _, f := range rows.FieldDescriptions() {
+			names = append(names, f.Name)
+		}
+		if err := head(names); err != nil {
+			return err
+		}
+		for ; more; more = rows.Next() {
+			values, err := rows.Values()
+			if err != nil {
+				return err
+			}
+			for i := range values {
+				values[i] = normalize(values[i])
+			}
+			if err := row(values); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
 	}
-	return records, rows.Err()
-}
-
-func fieldsOf(rows pgx.Rows) []string {
-	var names []string
-	for _, f := range rows.FieldDescriptions() {
-		names = append(names, f.Name)
-	}
-	return names
 }
 
 // normalize reduces the driver's integer types to one.
@@ -169,19 +229,7 @@ func normalize(value any) any {
 	return value
 }
 
-func postgresDefaultQuery(ctx context.Context, tx pgx.Tx) (string, error) {
-	var c catalog
-	for table, columns := range map[string]*[]string{"tenants": &c.tenants, "tenant_hosts": &c.hosts} {
-		rows, err := tx.Query(ctx, `SELECT attname FROM pg_attribute
-			WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`, pgx.QueryExecModeExec, table)
-		if err != nil {
-			return "", err
-		}
-		if *columns, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
-			return "", err
-		}
-	}
-	return c.defaultQuery("string_agg(host, ',')", func(column string) string { return column + "::text IN ('t', 'true', '1')" })
-}
-
-var _ Source = (*postgres)(nil)
+var (
+	_ Incremental = (*postgres)(nil)
+	_ Notifier    = (*postgres)(nil)
+)

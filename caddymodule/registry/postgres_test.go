@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry/internal/pgtest"
 )
 
-const postgresCatalog = `
+const postgresSchema = `
 	CREATE TABLE tenants (
 		id TEXT PRIMARY KEY, slug TEXT NOT NULL UNIQUE, name TEXT NOT NULL DEFAULT '', plan TEXT NOT NULL DEFAULT '',
 		status TEXT NOT NULL, limits TEXT NOT NULL DEFAULT '', created_at TIMESTAMPTZ, updated_at TIMESTAMPTZ);
@@ -44,7 +44,7 @@ func (w *postgresWorld) put(t *testing.T, records ...Record) {
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS tenants, tenant_hosts;"+postgresCatalog); err != nil {
+		if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS tenants, tenant_hosts;"+postgresSchema); err != nil {
 			return err
 		}
 		for _, r := range records {

@@ -17,9 +17,13 @@ var ErrClosed = errors.New("registry closed")
 type Options struct {
 	// Source has the tenants. The registry closes it.
 	Source Source
-	// Interval is the time between two looks at the source; 500 ms if it is zero.
-	// Sources are made so that a look at unchanged tenants costs next to nothing.
+	// Interval is the time between two looks at the source. If it is zero, a [Paced]
+	// source says, and 500 ms for the others. Sources are made so that a look at
+	// unchanged tenants costs next to nothing.
 	Interval time.Duration
+	// FullInterval is the time after which an [Incremental] source is read as a
+	// whole, in case that a change went by unseen; 10 min if it is zero.
+	FullInterval time.Duration
 	// Timeout bounds one look at the source; 30 s if it is zero.
 	Timeout time.Duration
 	// Check, if not nil, says what else is wrong with a tenant, as with its Limits.
@@ -47,7 +51,13 @@ type Registry struct {
 
 	subs  subscribers
 	stats counters
+
+	fullAt time.Time // of the last full load
 }
+
+// minGap is the least time between two looks that notifications cause, so that a
+// storm of changes is read in one go.
+const minGap = 50 * time.Millisecond
 
 // Open starts a goroutine that reads the source at once and then keeps the
 // snapshot up to date until Close. It neither waits for the first load nor fails
@@ -55,6 +65,12 @@ type Registry struct {
 func Open(opts Options) *Registry {
 	if opts.Interval <= 0 {
 		opts.Interval = 500 * time.Millisecond
+		if paced, ok := opts.Source.(Paced); ok {
+			opts.Interval = paced.Interval()
+		}
+	}
+	if opts.FullInterval <= 0 {
+		opts.FullInterval = 10 * time.Minute
 	}
 	if opts.Timeout <= 0 {
 		opts.Timeout = 30 * time.Second
@@ -137,12 +153,15 @@ func (r *Registry) Close() error {
 func (r *Registry) run(ctx context.Context) {
 	defer close(r.done)
 	defer func() { r.stats.closeErr = r.opts.Source.Close() }()
-	var changed <-chan struct{}
+	var notified <-chan struct{}
 	if n, ok := r.opts.Source.(Notifier); ok {
-		changed = n.Changed()
+		notified = n.Changed()
 	}
 	tick := time.NewTicker(r.opts.Interval)
 	defer tick.Stop()
+	gap := time.NewTimer(0)
+	defer gap.Stop()
+	changed := notified // nil while the gap lasts
 	_ = r.load(ctx)
 	for {
 		select {
@@ -154,6 +173,10 @@ func (r *Registry) run(ctx context.Context) {
 			reply <- r.load(ctx)
 		case <-changed:
 			_ = r.load(ctx)
+			changed = nil
+			gap.Reset(minGap)
+		case <-gap.C:
+			changed = notified
 		case <-tick.C:
 			_ = r.load(ctx)
 		}
@@ -164,7 +187,14 @@ func (r *Registry) run(ctx context.Context) {
 func (r *Registry) load(ctx context.Context) error {
 	prev := r.current.Load()
 	first := prev.loadedAt.IsZero()
-	records, err := r.ask(ctx)
+	var (
+		next *Snapshot
+		diff change
+	)
+	err := r.guard(ctx, func(ctx context.Context) (err error) {
+		next, diff, err = r.look(ctx, prev, first)
+		return err
+	})
 	if ctx.Err() != nil {
 		return ErrClosed // the failure is the closing's
 	}
@@ -177,7 +207,6 @@ func (r *Registry) load(ctx context.Context) error {
 		r.subs.publish(r.stats.fail(err, at))
 		return err
 	}
-	next, diff := r.parser.build(prev, records, at)
 	r.stats.succeed(at, true)
 	if next == prev {
 		return nil
@@ -190,9 +219,34 @@ func (r *Registry) load(ctx context.Context) error {
 	return nil
 }
 
-// ask calls the source and turns a panic into an error: a driver that chokes on
-// a damaged file must not take the gateway with it.
-func (r *Registry) ask(ctx context.Context) (records []Record, err error) {
+// look reads what is new, or everything if that does not do.
+func (r *Registry) look(ctx context.Context, prev *Snapshot, first bool) (*Snapshot, change, error) {
+	source, ok := r.opts.Source.(Incremental)
+	if ok && !first && r.now().Sub(r.fullAt) < r.opts.FullInterval {
+		changes, err := source.LoadChanges(ctx)
+		if err == nil {
+			if next, diff, ok := r.parser.apply(prev, changes, r.now()); ok {
+				return next, diff, nil
+			}
+		} else if !errors.Is(err, ErrFull) {
+			return nil, change{}, err
+		}
+	}
+	records, err := r.opts.Source.Load(ctx)
+	if err == nil || errors.Is(err, ErrUnchanged) {
+		r.fullAt = r.now()
+	}
+	if err != nil {
+		return nil, change{}, err
+	}
+	r.stats.readAll()
+	next, diff := r.parser.build(prev, records, r.fullAt)
+	return next, diff, nil
+}
+
+// guard bounds a look and turns a panic into an error: a driver that chokes on a
+// damaged file must not take the gateway with it.
+func (r *Registry) guard(ctx context.Context, look func(context.Context) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	defer func() {
@@ -200,5 +254,5 @@ func (r *Registry) ask(ctx context.Context) (records []Record, err error) {
 			err = fmt.Errorf("reading tenants from %s: panic: %v", r.opts.Source, p)
 		}
 	}()
-	return r.opts.Source.Load(ctx)
+	return look(ctx)
 }

@@ -41,7 +41,11 @@ type sqlite struct {
 	conn *sql.Conn
 	file os.FileInfo // as it was before conn was opened
 
-	seen *sqliteStamp // of the last successful load, nil before
+	seen *sqliteStamp // of the last successful look, nil before
+	// whole says that the last successful look was a full one, and cursor where the
+	// changes after it begin.
+	whole  bool
+	cursor cursor
 }
 
 // sqliteStamp is the same as long as nobody has changed the database. The pragma
@@ -63,22 +67,33 @@ func (s *sqlite) Close() error {
 	return err
 }
 
+// Interval is short, because a look costs less than a request.
+func (s *sqlite) Interval() time.Duration { return 200 * time.Millisecond }
+
 func (s *sqlite) Load(ctx context.Context) ([]Record, error) {
-	records, err := s.load(ctx)
-	if err != nil && !errors.Is(err, ErrUnchanged) {
-		_ = s.Close() // whatever is wrong with the connection goes with it
-		return nil, fmt.Errorf("reading tenants from sqlite %q: %w", s.path, err)
-	}
-	return records, err
+	changes, err := s.look(ctx, true)
+	return changes.Records, err
 }
 
-func (s *sqlite) load(ctx context.Context) ([]Record, error) {
+// LoadChanges implements [Incremental] for queries with a version column.
+func (s *sqlite) LoadChanges(ctx context.Context) (Changes, error) { return s.look(ctx, false) }
+
+func (s *sqlite) look(ctx context.Context, whole bool) (Changes, error) {
+	changes, err := s.load(ctx, whole)
+	if err != nil && !errors.Is(err, ErrUnchanged) && !errors.Is(err, ErrFull) {
+		_ = s.Close() // whatever is wrong with the connection goes with it
+		return Changes{}, fmt.Errorf("reading tenants from sqlite %q: %w", s.path, err)
+	}
+	return changes, err
+}
+
+func (s *sqlite) load(ctx context.Context, whole bool) (Changes, error) {
 	file, err := os.Stat(s.path)
 	if err != nil {
-		return nil, errors.Unwrap(err) // the path is named already
+		return Changes{}, errors.Unwrap(err) // the path is named already
 	}
 	if !file.Mode().IsRegular() {
-		return nil, errors.New("expected a regular file")
+		return Changes{}, errors.New("expected a regular file")
 	}
 	if s.conn != nil && !os.SameFile(file, s.file) {
 		_ = s.Close()
@@ -86,26 +101,30 @@ func (s *sqlite) load(ctx context.Context) ([]Record, error) {
 	fresh := s.conn == nil
 	stamp, err := s.stamp(ctx, file)
 	if err != nil {
-		return nil, err
+		return Changes{}, err
 	}
 	if s.seen != nil && !fresh {
-		if stamp == *s.seen {
-			return nil, ErrUnchanged
+		if stamp == *s.seen && (s.whole || !whole) {
+			return Changes{}, ErrUnchanged
 		}
-		if stamp.version == s.seen.version {
+		if stamp.version == s.seen.version && stamp != *s.seen {
 			// No commit and yet another file: its cached pages may be another
 			// database's.
 			_ = s.Close()
+			fresh = true
 			if stamp, err = s.stamp(ctx, file); err != nil {
-				return nil, err
+				return Changes{}, err
 			}
 		}
 	}
-	records, err := s.read(ctx)
-	if err == nil {
-		s.seen = &stamp
+	if !whole && (fresh || !s.cursor.on) {
+		return Changes{}, ErrFull
 	}
-	return records, err
+	changes, err := s.read(ctx, whole)
+	if err == nil {
+		s.seen, s.whole = &stamp, whole
+	}
+	return changes, err
 }
 
 // stamp opens the connection if there is none. It is taken before the records
@@ -136,67 +155,75 @@ func (s *sqlite) open(ctx context.Context, file os.FileInfo) error {
 	return nil
 }
 
-func (s *sqlite) read(ctx context.Context) ([]Record, error) {
+func (s *sqlite) read(ctx context.Context, whole bool) (Changes, error) {
 	tx, err := s.conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, err
+		return Changes{}, err
 	}
 	defer func() { _ = tx.Rollback() }()
+	run := sqliteRunner(ctx, tx)
+	if !whole {
+		return s.cursor.changes(run, s.query, "?")
+	}
 	query := s.query
 	if query == "" {
-		if query, err = sqliteDefaultQuery(ctx, tx); err != nil {
-			return nil, err
+		if query, err = sqliteDefaultQuery(run); err != nil {
+			return Changes{}, err
 		}
 	}
-	rows, err := tx.QueryContext(ctx, query)
+	records, versioned, err := readRecords(run, query)
 	if err != nil {
-		return nil, err
+		return Changes{}, err
 	}
-	defer rows.Close()
-	names, err := rows.Columns()
-	if err != nil {
-		return nil, err
-	}
-	if err := checkColumns(names); err != nil {
-		return nil, err
-	}
-	values, into := make([]any, len(names)), make([]any, len(names))
-	for i := range values {
-		into[i] = &values[i]
-	}
-	var records []Record
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return nil, err
-		}
-		r := Record{Row: len(records) + 1}
-		for i, name := range names {
-			r.set(name, values[i])
-		}
-		records = append(records, r)
-	}
-	return records, rows.Err()
+	return Changes{Records: records}, s.cursor.reset(run, query, versioned)
 }
 
-func sqliteDefaultQuery(ctx context.Context, tx *sql.Tx) (string, error) {
+func sqliteRunner(ctx context.Context, tx *sql.Tx) runner {
+	return func(query string, args []any, head func([]string) error, row func([]any) error) error {
+		rows, err := tx.QueryContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		names, err := rows.Columns()
+		if err != nil {
+			return err
+		}
+		if err := head(names); err != nil {
+			return err
+		}
+		values, into := make([]any, len(names)), make([]any, len(names))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		for rows.Next() {
+			if err := rows.Scan(into...); err != nil {
+				return err
+			}
+			if err := row(values); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}
+}
+
+func sqliteDefaultQuery(run runner) (string, error) {
 	var c catalog
 	for table, columns := range map[string]*[]string{"tenants": &c.tenants, "tenant_hosts": &c.hosts} {
-		rows, err := tx.QueryContext(ctx, "SELECT name FROM pragma_table_info(?)", table)
+		err := run("SELECT name FROM pragma_table_info(?)", []any{table}, func([]string) error { return nil }, func(v []any) error {
+			name, _ := v[0].(string)
+			*columns = append(*columns, name)
+			return nil
+		})
 		if err != nil {
 			return "", err
 		}
-		for rows.Next() {
-			var name string
-			if err := rows.Scan(&name); err != nil {
-				return "", errors.Join(err, rows.Close())
-			}
-			*columns = append(*columns, name)
-		}
-		if err := rows.Err(); err != nil {
-			return "", err
-		}
 	}
-	return c.defaultQuery("group_concat(host)", func(column string) string { return column + " IN (1, '1', 'true')" })
+	return c.defaultQuery("group_concat(host)", func(column string) string { return column + " IN (1, '1', 'true')" }, "")
 }
 
-var _ Source = (*sqlite)(nil)
+var (
+	_ Incremental = (*sqlite)(nil)
+	_ Paced       = (*sqlite)(nil)
+)

@@ -7,11 +7,15 @@ import (
 	"strings"
 )
 
+// versionColumn is a column that a query may have beside a record's fields. It
+// grows with every change of a record, in the order of the commits.
+const versionColumn = "version"
+
 // checkColumns refuses a query whose result is not made of record fields: a
 // column that nobody reads is more likely a mistake than a wish.
 func checkColumns(names []string) error {
 	for i, name := range names {
-		if !isField(name) {
+		if !isField(name) && name != versionColumn {
 			return errUnknownField("column", name)
 		}
 		if slices.Contains(names[:i], name) {
@@ -22,6 +26,90 @@ func checkColumns(names []string) error {
 		return fmt.Errorf("column %q is missing: expected it and some of %s", "slug", strings.Join(fieldNames, ", "))
 	}
 	return nil
+}
+
+// runner runs a query within the transaction of one look. It calls head once with
+// the columns, then row with each row's values, which are not kept.
+type runner func(query string, args []any, head func(names []string) error, row func(values []any) error) error
+
+// readRecords also reports whether there is a version column.
+func readRecords(run runner, query string, args ...any) (records []Record, versioned bool, err error) {
+	var columns []string
+	head := func(names []string) error {
+		columns = names
+		versioned = slices.Contains(names, versionColumn)
+		return checkColumns(names)
+	}
+	row := func(values []any) error {
+		r := Record{Row: len(records) + 1}
+		for i, name := range columns {
+			if name != versionColumn {
+				r.set(name, values[i])
+			}
+		}
+		records = append(records, r)
+		return nil
+	}
+	err = run(query, args, head, row)
+	if err != nil {
+		records = nil
+	}
+	return records, versioned, err
+}
+
+// readRow reads the one row of a query.
+func readRow(run runner, query string, args ...any) (values []any, err error) {
+	err = run(query, args, func([]string) error { return nil }, func(v []any) error {
+		values = slices.Clone(v)
+		return nil
+	})
+	if err == nil && values == nil {
+		err = errors.New("expected one row, found none")
+	}
+	return values, err
+}
+
+// cursor follows a query's version column.
+type cursor struct {
+	on  bool
+	max any // the highest version that was read
+}
+
+// wrap makes a table of a query so that it can be asked for a part of its rows.
+func wrap(query string) string {
+	return "(" + strings.TrimRight(query, "; \t\r\n") + "\n) AS q"
+}
+
+// reset notes the highest version after a full read in the same transaction.
+func (c *cursor) reset(run runner, query string, versioned bool) error {
+	c.on = false
+	if !versioned {
+		return nil
+	}
+	values, err := readRow(run, "SELECT max(version) FROM "+wrap(query))
+	if err == nil {
+		c.on, c.max = true, values[0]
+	}
+	return err
+}
+
+// changes reads the rows with a higher version. One that is deleted shows in the
+// count.
+func (c *cursor) changes(run runner, query, parameter string) (Changes, error) {
+	values, err := readRow(run, "SELECT count(*), max(version) FROM "+wrap(query))
+	if err != nil {
+		return Changes{}, err
+	}
+	count, ok := values[0].(int64)
+	if !ok || values[1] == nil || c.max == nil {
+		return Changes{}, ErrFull
+	}
+	changes := Changes{Tenants: int(count), Hosts: -1}
+	if changes.Records, _, err = readRecords(run, "SELECT * FROM "+wrap(query)+" WHERE version > "+parameter, c.max); err != nil {
+		return Changes{}, err
+	}
+	c.max = values[1]
+	return changes, nil
 }
 
 // catalog is what the default query finds in the database.
@@ -35,7 +123,9 @@ type catalog struct {
 // only slug, and host in tenant_hosts, must be there. Hosts count once they are
 // verified, if that is recorded. The two expressions differ between databases:
 // join makes one text of many hosts, truth turns a column into a condition.
-func (c catalog) defaultQuery(join string, truth func(column string) string) (string, error) {
+//
+// If changed is not empty, it is a query for the slugs that are asked for.
+func (c catalog) defaultQuery(join string, truth func(column string) string, changed string) (string, error) {
 	if len(c.tenants) == 0 {
 		return "", errors.New(`expected a table "tenants", found none`)
 	}
@@ -48,13 +138,25 @@ func (c catalog) defaultQuery(join string, truth func(column string) string) (st
 			columns = append(columns, "t."+name)
 		}
 	}
-	if len(c.hosts) == 0 {
-		return "SELECT " + strings.Join(columns, ", ") + " FROM tenants t", nil
+	query := "SELECT " + strings.Join(columns, ", ")
+	from := " FROM tenants t"
+	if len(c.hosts) > 0 {
+		var where []string
+		if slices.Contains(c.hosts, "verified") {
+			where = append(where, truth("verified"))
+		}
+		if changed != "" {
+			where = append(where, "slug IN ("+changed+")")
+		}
+		hosts := "SELECT slug, " + join + " AS hosts FROM tenant_hosts"
+		if len(where) > 0 {
+			hosts += " WHERE " + strings.Join(where, " AND ")
+		}
+		query += ", h.hosts"
+		from += " LEFT JOIN (" + hosts + " GROUP BY slug) h ON h.slug = t.slug"
 	}
-	where := ""
-	if slices.Contains(c.hosts, "verified") {
-		where = " WHERE " + truth("verified")
+	if changed != "" {
+		from += " WHERE t.slug IN (" + changed + ")"
 	}
-	return "SELECT " + strings.Join(columns, ", ") + ", h.hosts FROM tenants t" +
-		" LEFT JOIN (SELECT slug, " + join + " AS hosts FROM tenant_hosts" + where + " GROUP BY slug) h ON h.slug = t.slug", nil
+	return query + from, nil
 }

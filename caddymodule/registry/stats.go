@@ -17,9 +17,9 @@ type Stats struct {
 	LoadedAt, GoodAt time.Time
 	// Age is the time since GoodAt, or since Open before the first load.
 	Age time.Duration
-	// Loads counts the times that tenants were read, Failures the looks at the
-	// source that failed.
-	Loads, Failures uint64
+	// Loads counts the times that tenants were read, FullLoads those of them when
+	// all were, and Failures the looks at the source that failed.
+	Loads, FullLoads, Failures uint64
 	// LastError is why the last look failed, nil if it did not.
 	LastError error
 }
@@ -36,7 +36,7 @@ func (r *Registry) Stats() Stats {
 	return Stats{
 		Source: r.opts.Source.String(), Tenants: snapshot.Len(), Hosts: snapshot.Hosts(), Problems: snapshot.faults,
 		LoadedAt: snapshot.loadedAt, GoodAt: r.stats.goodAt, Age: r.now().Sub(since),
-		Loads: r.stats.loads, Failures: r.stats.failures, LastError: r.stats.lastErr,
+		Loads: r.stats.loads, FullLoads: r.stats.fullLoads, Failures: r.stats.failures, LastError: r.stats.lastErr,
 	}
 }
 
@@ -44,6 +44,7 @@ type counters struct {
 	mu              sync.Mutex
 	opened, goodAt  time.Time
 	loads, failures uint64
+	fullLoads       uint64
 	lastErr         error
 	failing         int // failures in a row
 	since           time.Time
@@ -58,6 +59,12 @@ func (c *counters) succeed(at time.Time, loaded bool) {
 	if loaded {
 		c.loads++
 	}
+}
+
+func (c *counters) readAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fullLoads++
 }
 
 func (c *counters) fail(err error, at time.Time) Failed {

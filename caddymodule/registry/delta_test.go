@@ -1,0 +1,152 @@
+package registry
+
+import (
+	"testing"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry/internal/pgtest"
+)
+
+// follow makes each change and compares what the registry has with what somebody
+// who reads everything has. It says which changes made the registry do that, too.
+func follow(t *testing.T, source func() Source, exec func(string), steps []struct {
+	sql  string
+	full bool
+}) {
+	t.Helper()
+	r := open(t, source(), nil)
+	if err := r.WaitFirst(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range steps {
+		exec(step.sql)
+		before := r.Stats().FullLoads
+		if err := r.Refresh(within(t)); err != nil {
+			t.Fatalf("%s: %v", step.sql, err)
+		}
+		if full := r.Stats().FullLoads > before; full != step.full {
+			t.Errorf("%s: read everything: %v", step.sql, full)
+		}
+		fresh := source()
+		records, err := fresh.Load(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = fresh.Close()
+		want, _ := newParser(nil).build(emptySnapshot(), records, noon)
+		if got := dump(r.Snapshot()); got != dump(want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", step.sql, got, dump(want))
+		}
+	}
+}
+
+type deltaStep = struct {
+	sql  string
+	full bool
+}
+
+// The default query follows what is written to its tables row by row.
+func TestPostgresReadsOnlyTheRowsThatWereWritten(t *testing.T) {
+	server := pgtest.Start(t)
+	server.Exec(postgresSchema)
+	server.Exec(`INSERT INTO tenants (id, slug, status) SELECT 'id' || i, 't' || i, 'active' FROM generate_series(1, 100) i`)
+	server.Exec(`INSERT INTO tenant_hosts SELECT 'h' || i || '.example', 't' || i, true FROM generate_series(1, 40) i`)
+	source := func() Source {
+		s, err := NewPostgres(server.DSN(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	follow(t, source, func(sql string) { server.Exec(sql) }, []deltaStep{
+		{"UPDATE tenants SET plan = 'basic' WHERE slug = 't7'", false},
+		{"UPDATE tenants SET status = 'suspended' WHERE slug IN ('t8', 't9')", false},
+		{"INSERT INTO tenants (id, slug, status) VALUES ('new', 'new', 'active')", false},
+		{"INSERT INTO tenant_hosts VALUES ('h41.example', 'new', false)", false},
+		{"UPDATE tenant_hosts SET verified = true WHERE slug = 'new'", false},
+		{"UPDATE tenant_hosts SET slug = 't2' WHERE host = 'h41.example'", true}, // who lost it was not written
+		{"UPDATE tenants SET name = name", false},
+		{"CREATE TABLE other (x int); INSERT INTO other VALUES (1)", false},
+		{"DELETE FROM tenant_hosts WHERE host = 'h3.example'", true},
+		{"DELETE FROM tenants WHERE slug = 't50'", true},
+		{"UPDATE tenants SET slug = 'renamed' WHERE slug = 't60'", true},
+		{"DO $$ BEGIN FOR i IN 1..20 LOOP BEGIN UPDATE tenants SET name = 'sub' || i WHERE slug = 't' || i; EXCEPTION WHEN division_by_zero THEN NULL; END; END LOOP; END $$", false},
+		{"ALTER TABLE tenants ADD COLUMN hosts text", true},
+		{"VACUUM FULL tenants", true},
+		{"VACUUM FREEZE tenants", false},
+		{"UPDATE tenants SET plan = 'premium' WHERE slug = 't7'", false},
+		{"BEGIN; TRUNCATE tenants; INSERT INTO tenants (id, slug, status) SELECT 'x' || i, 't' || i, 'active' FROM generate_series(1, 100) i; COMMIT", true},
+		{"INSERT INTO tenants (id, slug, status) VALUES ('bad', 'Bad', 'active')", true},
+		{"UPDATE tenants SET plan = 'free' WHERE slug = 't7'", true}, // because of the fault that is there
+		{"DELETE FROM tenants WHERE slug = 'Bad'", true},
+		{"UPDATE tenants SET plan = 'basic' WHERE slug = 't7'", false},
+	})
+}
+
+func TestAPostgresNotificationIsHeardAndItsLossIsNotFelt(t *testing.T) {
+	server := pgtest.Start(t)
+	server.Exec(postgresSchema)
+	s, err := NewPostgres(server.DSN(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Open(Options{Source: s, Interval: time.Hour}) // nothing but the notification
+	defer r.Close()
+	shows := func(slugs string) {
+		t.Helper()
+		eventually(t, slugs, func() bool { return slugsOf(r.Snapshot()) == slugs })
+	}
+	listening := func() {
+		t.Helper()
+		// Told at once, or with the look that follows when listening has begun.
+		server.Exec("INSERT INTO tenants (id, slug, status) VALUES ('1', 'acme', 'active'); NOTIFY " + NotifyChannel)
+		shows("acme")
+		server.Exec("DELETE FROM tenants; NOTIFY " + NotifyChannel)
+		shows("")
+	}
+	listening()
+	server.Kill()
+	server.Start()
+	listening()
+}
+
+// A query with a version column is followed by it, in any SQL source.
+var versionSteps = []deltaStep{
+	{"UPDATE t SET plan = 'basic', version = 11 WHERE slug = 'b'", false},
+	{"INSERT INTO t VALUES ('d', 'free', 12)", false},
+	{"UPDATE t SET plan = 'premium', version = 13 WHERE slug = 'd'; UPDATE t SET plan = 'premium', version = 14 WHERE slug = 'a'", false},
+	{"DELETE FROM t WHERE slug = 'b'", true},
+	{"UPDATE t SET slug = 'e', version = 15 WHERE slug = 'a'", true},
+	{"DELETE FROM t", true},
+	{"INSERT INTO t VALUES ('f', 'free', 1)", true},
+	{"INSERT INTO t VALUES ('g', 'free', 2)", false},
+}
+
+const (
+	versionTable = "CREATE TABLE t (slug TEXT, plan TEXT, version BIGINT); INSERT INTO t VALUES ('a', 'free', 1), ('b', 'free', 2), ('c', 'free', 10)"
+	versionQuery = "SELECT slug, plan, version FROM t ;\n"
+)
+
+func TestPostgresFollowsAVersionColumn(t *testing.T) {
+	server := pgtest.Start(t)
+	server.Exec(versionTable)
+	follow(t, func() Source {
+		s, err := NewPostgres(server.DSN(), versionQuery)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}, func(sql string) { server.Exec(sql) }, versionSteps)
+}
+
+func TestSQLiteFollowsAVersionColumn(t *testing.T) {
+	w := newSQLiteWorld("wal")(t).(*sqliteWorld)
+	w.exec(t, versionTable)
+	follow(t, func() Source {
+		s, err := NewSQLite(w.path, "SELECT slug, plan, version FROM t -- all of them")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}, func(sql string) { w.exec(t, sql) }, versionSteps)
+}

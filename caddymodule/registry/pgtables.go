@@ -1,0 +1,129 @@
+package registry
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// postgresTables reads the tables tenants and tenant_hosts, and later only what
+// was written to them since. For that it needs neither a version column nor a
+// trigger: every row carries the transaction that wrote it, and the last look's
+// snapshot tells which transactions it could not see.
+type postgresTables struct {
+	// state is the same as long as the tables are the same, columns and storage;
+	// empty before the first full load.
+	state   string
+	catalog catalog
+}
+
+// read reads everything, or what was written since the look that saw seen.
+func (p *postgresTables) read(run runner, seen string, whole bool) (Changes, error) {
+	state, c, err := postgresCatalog(run)
+	if err != nil {
+		return Changes{}, err
+	}
+	if whole {
+		query, err := postgresDefaultQuery(c, "")
+		if err != nil {
+			return Changes{}, err
+		}
+		records, _, err := readRecords(run, query)
+		if err != nil {
+			return Changes{}, err
+		}
+		p.state, p.catalog = state, c
+		return Changes{Records: records}, nil
+	}
+	if state == "" || state != p.state {
+		return Changes{}, ErrFull
+	}
+	written, err := writtenSince(seen)
+	if err != nil {
+		return Changes{}, err
+	}
+	changed := "SELECT slug FROM tenants WHERE " + written
+	counts := "SELECT (SELECT count(*) FROM tenants), 0::bigint"
+	if len(c.hosts) > 0 {
+		changed += " UNION SELECT slug FROM tenant_hosts WHERE " + written
+		counts = "SELECT (SELECT count(*) FROM tenants), (SELECT count(*) FROM tenant_hosts" + verifiedOnly(c) + ")"
+	}
+	query, err := postgresDefaultQuery(c, changed)
+	if err != nil {
+		return Changes{}, err
+	}
+	var changes Changes
+	if changes.Records, _, err = readRecords(run, query); err != nil {
+		return Changes{}, err
+	}
+	values, err := readRow(run, counts)
+	if err != nil {
+		return Changes{}, err
+	}
+	tenants, _ := values[0].(int64)
+	hosts, _ := values[1].(int64)
+	changes.Tenants, changes.Hosts = int(tenants), int(hosts)
+	if len(c.hosts) == 0 {
+		changes.Hosts = -1 // they are in a column, which is read with its row
+	}
+	return changes, nil
+}
+
+// writtenSince is the condition for rows that a snapshot could not see, and some
+// more. The snapshot begins with the oldest transaction that was running; all
+// that came after it have a smaller age, also across a wraparound of the 32 bits
+// that a row has for it.
+func writtenSince(snapshot string) (string, error) {
+	oldest, _, _ := strings.Cut(snapshot, ":")
+	id, err := strconv.ParseUint(oldest, 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("reading snapshot %q: %w", snapshot, err)
+	}
+	return fmt.Sprintf("age(xmin) <= age('%d'::xid)", uint32(id)), nil
+}
+
+// postgresCatalog looks at the tables. The state is empty if one of them is a
+// view or the like, whose rows do not say who wrote them.
+func postgresCatalog(run runner) (state string, c catalog, err error) {
+	plain := true
+	for _, table := range []struct {
+		name    string
+		columns *[]string
+	}{{"tenants", &c.tenants}, {"tenant_hosts", &c.hosts}} {
+		// The file's number changes when a table is truncated or rewritten, which
+		// leaves rows that seem to be old.
+		err := run(`SELECT a.attname::text, c.relkind::text, c.oid::text || ':' || coalesce(pg_relation_filenode(c.oid), 0)::text
+			FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+			WHERE c.oid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, []any{table.name},
+			func([]string) error { return nil },
+			func(v []any) error {
+				name, _ := v[0].(string)
+				*table.columns = append(*table.columns, name)
+				plain = plain && v[1] == "r"
+				state += fmt.Sprint(name, v[2], ";")
+				return nil
+			})
+		if err != nil {
+			return "", c, err
+		}
+	}
+	if !plain {
+		state = ""
+	}
+	return state, c, nil
+}
+
+func postgresTruth(column string) string { return column + "::text IN ('t', 'true', '1')" }
+
+func verifiedOnly(c catalog) string {
+	for _, name := range c.hosts {
+		if name == "verified" {
+			return " WHERE " + postgresTruth(name)
+		}
+	}
+	return ""
+}
+
+func postgresDefaultQuery(c catalog, changed string) (string, error) {
+	return c.defaultQuery("string_agg(host, ',')", postgresTruth, changed)
+}
