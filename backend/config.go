@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,12 +22,18 @@ import (
 // the data is and how tenants are kept apart.
 type dataConfig struct {
 	dir       string
+	url       string
+	ownerURL  string
 	plans     string
 	isolation string
+	mostOpen  int
 }
 
 func (c *dataConfig) register(f *flags) {
 	f.StringVar(&c.dir, "data", "data", "folder of the database and the keys")
+	f.StringVar(&c.url, "database-url", "", "Postgres as the role that serves requests, such as postgres://petapp@host/petstore; empty means SQLite in the data folder")
+	f.StringVar(&c.ownerURL, "owner-url", "", "Postgres as the role that owns the tables, for migrations and new tenants")
+	f.IntVar(&c.mostOpen, "open-databases", 64, "tenants' own databases that are open at one time")
 	f.StringVar(&c.plans, "plans", "free,basic,premium,enterprise", "plans a tenant may have, the default first")
 	f.StringVar(&c.isolation, "isolation", "shared", "where new tenants' data goes: shared, schema or database")
 }
@@ -34,6 +41,7 @@ func (c *dataConfig) register(f *flags) {
 // backend is the opened data.
 type backend struct {
 	db        *sqldb.DB
+	owner     *sql.DB // nil on SQLite, or without an owner's URL
 	catalog   *control.Catalog
 	directory *control.Directory
 	store     *sqlstore.Store
@@ -54,22 +62,61 @@ func (c *dataConfig) open(ctx context.Context) (_ *backend, err error) {
 			err = errors.Join(err, b.close())
 		}
 	}()
-	if b.db, err = sqldb.OpenSQLite(ctx, filepath.Join(c.dir, "petstore.db"), sqldb.SQLiteOptions{}); err != nil {
+	if err := c.connect(ctx, b); err != nil {
 		return nil, err
 	}
-	b.catalog, err = control.Open(ctx, control.Options{DB: b.db, Plans: plans, Isolation: isolation})
+	b.catalog, err = control.Open(ctx, control.Options{DB: b.db, Owner: b.owner, Plans: plans, Isolation: isolation})
 	if err != nil {
 		return nil, err
 	}
 	if b.directory, err = control.NewDirectory(ctx, b.catalog); err != nil {
 		return nil, err
 	}
-	b.store, err = sqlstore.Open(ctx, sqlstore.Options{DB: b.db, Dir: filepath.Join(c.dir, "tenants"), Route: b.directory.Route})
+	b.store, err = sqlstore.Open(ctx, sqlstore.Options{
+		DB: b.db, Dir: filepath.Join(c.dir, "tenants"), URL: c.url, OwnerURL: c.ownerURL,
+		OpenDatabases: c.mostOpen, Route: b.directory.Route,
+	})
 	if err != nil {
 		return nil, err
 	}
 	b.catalog.UseStorage(b.store)
-	return b, b.store.Prepare(ctx)
+	if b.db.Engine == sqldb.Postgres && b.owner == nil {
+		return b, nil // somebody else migrates
+	}
+	version, err := b.store.Migrate(ctx, tenant.Slug{}, petstore.Shared)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.catalog.RecordShared(ctx, version)
+}
+
+// with opens the data, runs f and closes it again.
+func (c *dataConfig) with(ctx context.Context, f func(*backend) error) error {
+	b, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(b), b.close())
+}
+
+// connect opens the main database.
+func (c *dataConfig) connect(ctx context.Context, b *backend) (err error) {
+	if c.url == "" {
+		b.db, err = sqldb.OpenSQLite(ctx, filepath.Join(c.dir, "petstore.db"), sqldb.SQLiteOptions{})
+		return err
+	}
+	if b.db, err = sqldb.OpenPostgres(c.url, sqldb.PostgresOptions{}); err != nil {
+		return usageError{err}
+	}
+	if c.ownerURL != "" {
+		if b.owner, err = sqldb.OpenPostgresTool(c.ownerURL, sqldb.PostgresOptions{}); err != nil {
+			return usageError{err}
+		}
+	}
+	if err := b.db.Ping(ctx); err != nil {
+		return fmt.Errorf("connecting to Postgres at %q: %w", sqldb.RedactURL(c.url), err)
+	}
+	return nil
 }
 
 func (c *dataConfig) check() ([]tenant.Plan, petstore.Isolation, error) {
@@ -92,6 +139,9 @@ func (b *backend) close() error {
 	var all error
 	if b.store != nil {
 		all = b.store.Close()
+	}
+	if b.owner != nil {
+		all = errors.Join(all, b.owner.Close())
 	}
 	if b.db != nil {
 		all = errors.Join(all, b.db.Close())

@@ -38,6 +38,14 @@ func envName(flagName string) string {
 // errHelp ends a command whose help was asked for.
 var errHelp = errors.New("help was asked for")
 
+// ignoreHelp ends a command well whose help was asked for.
+func ignoreHelp(err error) error {
+	if errors.Is(err, errHelp) {
+		return nil
+	}
+	return err
+}
+
 // parse reads environment and command line and returns the arguments that are
 // not flags: names says how many and which.
 func (f *flags) parse(args []string, names ...string) ([]string, error) {

@@ -47,6 +47,7 @@ type usageError struct{ error }
 func commands() []command {
 	return []command{
 		{"serve", "serve the API (the default)", serve},
+		{"migrate", "bring tenants' tables up to date, or say which are not", migrate},
 		{"version", "print the version", printVersion},
 	}
 }

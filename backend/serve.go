@@ -58,10 +58,7 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 	f := newFlags(env, "serve", "serve [flags]")
 	c.register(f)
 	if _, err := f.parse(args); err != nil {
-		if errors.Is(err, errHelp) {
-			return nil
-		}
-		return err
+		return ignoreHelp(err)
 	}
 	if _, err := tenant.NormalizeHost(c.baseDomain); err != nil {
 		return usageError{fmt.Errorf("reading --base-domain: %w", err)}

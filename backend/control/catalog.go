@@ -23,12 +23,20 @@ type Storage interface {
 	Create(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
 	// Remove deletes the place and all that is in it.
 	Remove(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
+	// Target is the version that places must have.
+	Target() int64
+	// Migrate brings a place to that version and returns the version reached.
+	Migrate(ctx context.Context, t tenant.Slug, i petstore.Isolation) (int64, error)
 }
 
 // Options shape a [Catalog].
 type Options struct {
 	// DB holds the catalog. It stays the caller's to close.
 	DB *sqldb.DB
+	// Owner runs the catalog's migrations and lets Role use the tables, on
+	// Postgres; nil means that somebody else has done so. On SQLite both are
+	// ignored.
+	Owner *sql.DB
 	// Plans are the plans a tenant may have; at least one. The first is the
 	// default.
 	Plans []tenant.Plan
@@ -63,18 +71,41 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 		o.Now = time.Now
 	}
 	c := &Catalog{db: o.DB, plans: o.Plans, isolation: o.Isolation, now: o.Now}
-	files, err := fs.Sub(embedded, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	m, err := sqldb.NewMigrator(o.DB.Pool(), o.DB.Engine, files, "catalog_versions")
-	if err != nil {
-		return nil, err
-	}
-	if _, _, err := m.Up(ctx); err != nil {
+	if err := migrate(ctx, o); err != nil {
 		return nil, fmt.Errorf("opening the catalog: %w", err)
 	}
 	return c, nil
+}
+
+// migrate brings the catalog's tables up to date.
+func migrate(ctx context.Context, o Options) error {
+	pool := o.DB.Pool()
+	if o.DB.Engine == sqldb.Postgres {
+		if o.Owner == nil {
+			return nil
+		}
+		pool = o.Owner
+	}
+	files, err := fs.Sub(embedded, "migrations")
+	if err != nil {
+		return err
+	}
+	m, err := sqldb.NewMigrator(pool, o.DB.Engine, files, "catalog_versions")
+	if err != nil {
+		return err
+	}
+	if _, _, err := m.Up(ctx); err != nil || o.DB.Engine == sqldb.SQLite {
+		return err
+	}
+	var role string
+	err = o.DB.View(ctx, func(tx sqldb.Conn) error {
+		return tx.QueryRowContext(ctx, `SELECT current_user`).Scan(&role)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = pool.ExecContext(ctx, `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO `+sqldb.Quote(role))
+	return sqldb.Classify(err)
 }
 
 // UseStorage sets where tenants' data is. It must be called once, before any

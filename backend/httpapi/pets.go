@@ -19,6 +19,7 @@ type petJSON struct {
 	Breed     string     `json:"breed,omitempty"`
 	Tags      []string   `json:"tags"`
 	BirthDate string     `json:"birth_date,omitempty"`
+	Microchip string     `json:"microchip_id,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`
 	UpdatedAt time.Time  `json:"updated_at"`
 	DeletedAt *time.Time `json:"deleted_at,omitempty"`
@@ -26,7 +27,7 @@ type petJSON struct {
 
 func toJSON(p petstore.Pet) petJSON {
 	out := petJSON{ID: p.ID, Name: p.Name, Species: p.Species, Breed: p.Breed, Tags: p.Tags,
-		BirthDate: p.BirthDate, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt}
+		BirthDate: p.BirthDate, Microchip: p.MicrochipID, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt}
 	if out.Tags == nil {
 		out.Tags = []string{}
 	}
@@ -41,7 +42,7 @@ func toJSON(p petstore.Pet) petJSON {
 func petFields(p *petstore.Pet) map[string]field {
 	return map[string]field{
 		"name": text(&p.Name), "species": text(&p.Species), "breed": optionalText(&p.Breed),
-		"tags": texts(&p.Tags), "birth_date": optionalText(&p.BirthDate),
+		"tags": texts(&p.Tags), "birth_date": optionalText(&p.BirthDate), "microchip_id": optionalText(&p.MicrochipID),
 	}
 }
 
@@ -125,6 +126,7 @@ func (a *api) replacePet(w http.ResponseWriter, r *http.Request, c identity.Clai
 	}
 	return a.changePet(w, r, c, func(p *petstore.Pet) error {
 		p.Name, p.Species, p.Breed, p.Tags, p.BirthDate = given.Name, given.Species, given.Breed, given.Tags, given.BirthDate
+		p.MicrochipID = given.MicrochipID
 		return nil
 	})
 }

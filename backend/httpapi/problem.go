@@ -68,7 +68,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, petstore.ErrNoTenant), errors.Is(err, tenant.ErrNotFound), errors.Is(err, tenant.ErrInactive):
 		p = newProblem(http.StatusNotFound, "no such tenant")
 	case errors.Is(err, petstore.ErrExists):
-		p = newProblem(http.StatusConflict, "a pet of this id exists already")
+		p = newProblem(http.StatusConflict, "a pet of this id or microchip exists already")
 	case errors.Is(err, control.ErrTaken):
 		p = newProblem(http.StatusConflict, "the name, or one that looks like it, is taken")
 	case errors.Is(err, control.ErrState):

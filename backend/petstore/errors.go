@@ -11,7 +11,8 @@ var (
 	// ErrNotFound means that this tenant has no such pet. It says nothing
 	// about other tenants: their pets do not exist here.
 	ErrNotFound = errors.New("no such pet")
-	// ErrExists means that this tenant already has a pet of that id.
+	// ErrExists means that this tenant already has a pet of that id or
+	// microchip.
 	ErrExists = errors.New("pet already exists")
 	// ErrNoTenant means that nothing is stored for the tenant: it was never
 	// set up here, or it has been removed.

@@ -2,6 +2,7 @@ package petstore
 
 import (
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -24,6 +25,9 @@ type Pet struct {
 	Tags    []string // up to 20, each of 1 to 50 characters and only once
 	// BirthDate is "YYYY-MM-DD" or empty when unknown.
 	BirthDate string
+	// MicrochipID is the 15 digits of ISO 11784, or empty; a tenant has no two
+	// pets with one.
+	MicrochipID string
 	// CreatedAt and UpdatedAt are UTC in whole microseconds, set by the store.
 	CreatedAt, UpdatedAt time.Time
 	// DeletedAt is the time of the soft delete, or zero.
@@ -60,6 +64,9 @@ func (p *Pet) Validate(now time.Time) error {
 		}
 	}
 	checkBirthDate(&bad, p.BirthDate, now)
+	if p.MicrochipID != "" && (len(p.MicrochipID) != 15 || strings.Trim(p.MicrochipID, "0123456789") != "") {
+		bad.Add("microchip_id", "expected 15 digits")
+	}
 	return bad.Err()
 }
 

@@ -29,7 +29,7 @@ type Options struct {
 }
 
 // Open returns a store over the main database. It makes nothing: tables are
-// made by [Store.Prepare] and tenants by [Store.Create]. On Postgres it refuses
+// made by [Store.Migrate] and tenants by [Store.Create]. On Postgres it refuses
 // a role that row level security does not bind, with [ErrRole].
 func Open(ctx context.Context, o Options) (*Store, error) {
 	target, err := targetVersion(o.DB.Engine)
@@ -68,18 +68,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Prepare brings the tables that tenants share up to date.
-func (s *Store) Prepare(ctx context.Context) error {
-	p, err := s.place(petstore.Shared)
-	if err != nil {
-		return err
-	}
-	return withMigrator(ctx, p, tenant.Slug{}, func(m *migrator) error {
-		_, _, err := m.up(ctx)
-		return err
-	})
-}
-
 // Create makes a place for t's pets, with its tables in the newest version. It
 // may be repeated: what is there already is left as it is.
 func (s *Store) Create(ctx context.Context, t tenant.Slug, i petstore.Isolation) error {
@@ -95,12 +83,8 @@ func (s *Store) createIn(ctx context.Context, t tenant.Slug, i petstore.Isolatio
 		return fmt.Errorf("creating the place of tenant %q: %w", t, err)
 	}
 	if !p.one() {
-		err := withMigrator(ctx, p, t, func(m *migrator) error {
-			_, _, err := m.up(ctx)
+		if _, err := s.Migrate(ctx, t, i); err != nil {
 			return err
-		})
-		if err != nil {
-			return fmt.Errorf("creating the tables of tenant %q: %w", t, err)
 		}
 	}
 	err = p.update(ctx, t, func(c sqldb.Conn) error {

@@ -125,10 +125,13 @@ func (p pets) Change(ctx context.Context, id string, change func(*petstore.Pet) 
 		pet.Tenant, pet.ID, pet.CreatedAt, pet.DeletedAt = p.tenant, before.ID, before.CreatedAt, before.DeletedAt
 		pet.UpdatedAt = now
 		row := columnsOf(p.tenant, pet)
-		result, err := c.ExecContext(ctx, p.store.sql.update, append(row[:7:7], micros(now))...)
+		result, err := c.ExecContext(ctx, p.store.sql.update, append(row[:7:7], micros(now), pet.MicrochipID)...)
 		return oneRow(result, err)
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, sqldb.ErrUnique): // the microchip
+		return petstore.Pet{}, fmt.Errorf("changing pet %q: %w", id, petstore.ErrExists)
+	case err != nil:
 		return petstore.Pet{}, fmt.Errorf("changing pet %q: %w", id, err)
 	}
 	return pet, nil
@@ -173,7 +176,7 @@ func columnsOf(t tenant.Slug, pet petstore.Pet) []any {
 		tags, _ = json.Marshal(pet.Tags) // strings always marshal
 	}
 	return []any{t.String(), pet.ID, pet.Name, pet.Species, pet.Breed, string(tags), pet.BirthDate,
-		micros(pet.CreatedAt), micros(pet.UpdatedAt), micros(pet.DeletedAt)}
+		micros(pet.CreatedAt), micros(pet.UpdatedAt), micros(pet.DeletedAt), pet.MicrochipID}
 }
 
 // scanPet reads one row and refuses it when it is not t's: the last guard
@@ -184,7 +187,7 @@ func scanPet(row interface{ Scan(...any) error }, t tenant.Slug) (petstore.Pet, 
 		owner, tags               string
 		created, updated, deleted int64
 	)
-	err := row.Scan(&owner, &pet.ID, &pet.Name, &pet.Species, &pet.Breed, &tags, &pet.BirthDate, &created, &updated, &deleted)
+	err := row.Scan(&owner, &pet.ID, &pet.Name, &pet.Species, &pet.Breed, &tags, &pet.BirthDate, &created, &updated, &deleted, &pet.MicrochipID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return pet, petstore.ErrNotFound
 	}

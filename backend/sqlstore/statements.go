@@ -10,7 +10,7 @@ type statements struct {
 	update, softDelete string
 }
 
-const petColumns = `tenant_id, id, name, species, breed, tags, birth_date, created_at, updated_at, deleted_at`
+const petColumns = `tenant_id, id, name, species, breed, tags, birth_date, created_at, updated_at, deleted_at, microchip_id`
 
 // $4 is 1 to include deleted pets. The species has its own statement so that
 // each uses its own index from the first row of the page on.
@@ -24,9 +24,9 @@ var petStatements = statements{
 	get: `SELECT ` + petColumns + ` FROM pets
 		WHERE tenant_id = $1 AND id = $2 AND deleted_at = 0`,
 	insert: `INSERT INTO pets (` + petColumns + `)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 	update: `UPDATE pets
-		SET name = $3, species = $4, breed = $5, tags = $6, birth_date = $7, updated_at = $8
+		SET name = $3, species = $4, breed = $5, tags = $6, birth_date = $7, updated_at = $8, microchip_id = $9
 		WHERE tenant_id = $1 AND id = $2 AND deleted_at = 0`,
 	softDelete: `UPDATE pets SET deleted_at = $3, updated_at = $3
 		WHERE tenant_id = $1 AND id = $2 AND deleted_at = 0`,

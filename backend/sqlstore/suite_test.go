@@ -34,7 +34,7 @@ func sqliteStore(tb testing.TB, i petstore.Isolation) *Store {
 			tb.Error(err)
 		}
 	})
-	if err := s.Prepare(tb.Context()); err != nil {
+	if _, err := s.Migrate(tb.Context(), tenant.Slug{}, petstore.Shared); err != nil {
 		tb.Fatal(err)
 	}
 	return s
@@ -99,7 +99,7 @@ func (p *postgresServer) open(tb testing.TB, i petstore.Isolation) *Store {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = s.Close() })
-	if err := s.Prepare(tb.Context()); err != nil {
+	if _, err := s.Migrate(tb.Context(), tenant.Slug{}, petstore.Shared); err != nil {
 		tb.Fatal(err)
 	}
 	return s

@@ -17,7 +17,7 @@ var domainCases = []Case{
 		}
 		pets := f.Store.Pets(slugs[0])
 		written, err := pets.Create(ctx, petstore.Pet{Name: "Zoë 'O\"Malley' %_", Species: "çat", Breed: "Norse; DROP TABLE pets",
-			Tags: []string{"a,b", `"`, "🐈"}, BirthDate: "2020-02-29"})
+			Tags: []string{"a,b", `"`, "🐈"}, BirthDate: "2020-02-29", MicrochipID: "985112345678903"})
 		if err != nil {
 			return err
 		}
@@ -53,6 +53,28 @@ var domainCases = []Case{
 			return err
 		}
 		return unchanged(ctx, a, ofA)
+	}},
+	{"a microchip is taken once in one tenant", func(ctx context.Context, f Fixture) error {
+		a, b, ofA, ofB, err := two(ctx, f)
+		if err != nil {
+			return err
+		}
+		chip := func(p *petstore.Pet) error { p.MicrochipID = "985112345678903"; return nil }
+		if _, err := a.Change(ctx, ofA.ID, chip); err != nil {
+			return err
+		}
+		if _, err := b.Change(ctx, ofB.ID, chip); err != nil {
+			return fmt.Errorf("using a chip that another tenant uses: %w", err)
+		}
+		_, err = a.Create(ctx, petstore.Pet{Name: "Copy", Species: "dog", MicrochipID: "985112345678903"})
+		if err := is("creating a second pet with a chip", err, petstore.ErrExists); err != nil {
+			return err
+		}
+		if err := a.Delete(ctx, ofA.ID); err != nil {
+			return err
+		}
+		_, err = a.Create(ctx, petstore.Pet{Name: "Heir", Species: "dog", MicrochipID: "985112345678903"})
+		return err
 	}},
 	{"a change keeps what it does not touch", func(ctx context.Context, f Fixture) error {
 		a, _, ofA, _, err := two(ctx, f)
