@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/audit"
@@ -57,7 +58,10 @@ type App struct {
 
 	verifiers []*auth.Verifier // of all tenant_auth; complete before the first request
 	stopLog   func()
-	sampled   *sampler
+	sampled   *sampler // for warnings of requests
+	alerts    *sampler // for events
+	ctx       caddy.Context
+	events    *caddyevents.App
 }
 
 // CaddyModule returns the module's identity.
@@ -70,7 +74,8 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // validate` runs it too.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.log = ctx.Logger()
-	a.sampled = newSampler(10 * time.Second)
+	a.ctx = ctx
+	a.sampled, a.alerts = newSampler(10*time.Second), newSampler(10*time.Second)
 	if a.MaxTenantSeries == 0 {
 		a.MaxTenantSeries = defaultMaxSeries
 	}
@@ -92,6 +97,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.auditor, err = a.Audit.open(repl); err != nil {
 		return err
 	}
+	events, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("tenancy: %w", err)
+	}
+	a.events = events.(*caddyevents.App)
 	if a.guessed, err = a.Guesses.open(); err != nil {
 		return err
 	}
@@ -108,6 +118,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 // until it can.
 func (a *App) Start() error {
 	if err := a.signer.load(); err != nil {
+		return err
+	}
+	if err := a.Audit.prepare(caddy.NewReplacer()); err != nil {
 		return err
 	}
 	if a.limiter.fresh {

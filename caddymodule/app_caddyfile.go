@@ -33,7 +33,11 @@ import (
 //	        issuer   <name>
 //	        ttl      <duration>
 //	    }
-//	    audit file <path>
+//	    audit file <path> {
+//	        roll_size <bytes>
+//	        roll_keep <n>
+//	    }
+//	    audit log
 //	    guesses <limit>|off
 //	    max_tenant_series <n>
 //	}
@@ -62,7 +66,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		option := d.Val()
-		if seen[option] && option != "plan" {
+		if seen[option] && option != "plan" && option != "audit" {
 			return d.Errf("tenancy: %s: given twice", option)
 		}
 		seen[option] = true
@@ -81,10 +85,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "identity_key":
 			err = a.Identity.unmarshal(d)
 		case "audit":
-			var kind string
-			if !d.AllArgs(&kind, &a.Audit.File) || kind != "file" {
-				err = d.Err("audit: expected 'file PATH'")
-			}
+			err = a.Audit.unmarshal(d)
 		case "guesses":
 			if !d.AllArgs(&a.Guesses.Limit) {
 				return d.Err("guesses: expected a limit, as in 300/1m, or off")
