@@ -106,9 +106,13 @@ func (h *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		collectors.refused("guessing")
 		return g.answer(w, r)
 	}
+	if p := unservable(r); p != nil {
+		return h.refuseUnservable(w, r, p)
+	}
 	if misdirected(r) {
 		return h.refuseMisdirected(w, r)
 	}
+	keepProtocol(r.Header)
 	snapshot := h.app.registry.value.Snapshot()
 	answer, err := h.chain.Resolve(r, snapshot)
 	identity.Strip(r, h.owned...)

@@ -11,7 +11,7 @@ import (
 var owned = []string{
 	"tenant-identity", "x-tenant-id", "x-tenant-plan",
 	"forwarded", "x-forwarded-prefix", "x-forwarded-server",
-	"x-host", "x-original-host", "x-original-url", "x-rewrite-url",
+	"x-host", "x-http-host-override", "x-original-host", "x-original-url", "x-rewrite-url",
 }
 
 // Strip removes what a client sent under a name that only the gateway may
