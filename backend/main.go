@@ -48,6 +48,7 @@ func commands() []command {
 	return []command{
 		{"serve", "serve the API (the default)", serve},
 		{"migrate", "bring tenants' tables up to date, or say which are not", migrate},
+		{"token", "print a bearer token for a tenant's user", mintToken},
 		{"version", "print the version", printVersion},
 	}
 }

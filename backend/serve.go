@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/httpapi"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/issuer"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -110,7 +111,12 @@ func (c *serveConfig) handler(ctx context.Context, b *backend, log *slog.Logger)
 	verifier := identity.NewVerifier(identity.VerifierOptions{
 		Keys: identity.FileKeys(c.jwks), Audience: c.audience, Issuer: c.issuer,
 	})
+	tokens, err := issuer.Open(c.dir)
+	if err != nil {
+		return nil, err
+	}
 	return httpapi.New(httpapi.Options{
+		JWKS:  tokens.JWKS(),
 		Store: b.store, Catalog: b.catalog, Directory: b.directory, Verifier: verifier,
 		AdminToken: token, CursorKey: cursorKey, SiteURL: c.siteURL, Log: log,
 	}), nil

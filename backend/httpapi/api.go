@@ -30,6 +30,9 @@ type Options struct {
 	AdminToken string
 	// CursorKey seals cursors: 32 bytes, the same for all replicas.
 	CursorKey []byte
+	// JWKS are the keys that verify this service's own user tokens; nil if it
+	// issues none.
+	JWKS []byte
 	// SiteURL returns the address at which the gateway serves a tenant.
 	SiteURL func(tenant.Slug) string
 	// Ready says whether requests can be answered; nil means that the
@@ -74,6 +77,8 @@ func (a *api) routes(mux *http.ServeMux) {
 
 		"/api/admin/tenants":        {"GET": a.forAdmin(a.listTenants), "POST": a.forAdmin(a.createTenant)},
 		"/api/admin/tenants/{slug}": {"GET": a.forAdmin(a.getTenant), "PATCH": a.forAdmin(a.patchTenant)},
+
+		"/.well-known/jwks.json": {"GET": a.serveJWKS},
 
 		"/healthz": {"GET": a.healthz},
 		"/readyz":  {"GET": a.readyz},
@@ -127,6 +132,16 @@ func (a *api) serve(route string, h handler) http.Handler {
 
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) error {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}
+
+func (a *api) serveJWKS(w http.ResponseWriter, _ *http.Request) error {
+	if a.JWKS == nil {
+		return noSuchResource(w, nil)
+	}
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	w.Header().Set("Cache-Control", "max-age=60")
+	_, _ = w.Write(a.JWKS)
 	return nil
 }
 

@@ -80,13 +80,13 @@ func NewSigner(o SignerOptions) (*Signer, error) {
 		return nil, errors.New("making an identity signer: no key")
 	}
 	key := o.Keys.signing[0]
-	header, err := json.Marshal(map[string]string{"alg": jwt.SigningMethodEdDSA.Alg(), "kid": key.id, "typ": Type})
+	header, err := key.header(Type)
 	if err != nil {
 		return nil, fmt.Errorf("making an identity signer: %w", err)
 	}
 	return &Signer{
 		issuer: o.Issuer, audience: o.Audience, ttl: o.TTL, plan: o.DefaultPlan, key: key,
-		header: base64.RawURLEncoding.EncodeToString(header) + ".",
+		header: header,
 	}, nil
 }
 
@@ -160,14 +160,46 @@ func (s *Signer) generation(now time.Time) *generation {
 // sign encodes and signs one payload. The encoding is written out, since the
 // JWT library would encode the constant header for every statement.
 func (s *Signer) sign(p payload) (string, error) {
-	body, err := json.Marshal(p)
-	if err != nil {
-		return "", fmt.Errorf("signing an identity: %w", err)
+	token, err := s.key.compact(s.header, p)
+	if err == nil && len(token) > MaxTokenLen {
+		err = fmt.Errorf("longer than %d bytes", MaxTokenLen)
 	}
-	input := s.header + base64.RawURLEncoding.EncodeToString(body)
-	token := input + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(s.key.private, []byte(input)))
-	if len(token) > MaxTokenLen {
-		return "", fmt.Errorf("signing an identity for %q: longer than %d bytes", p.Tenant, MaxTokenLen)
+	if err != nil {
+		return "", fmt.Errorf("signing an identity for %q: %w", p.Tenant, err)
 	}
 	return token, nil
+}
+
+// SignJWT returns a compact JWS of any claims with the "typ" given, made with
+// the first key. It is for an issuer of user tokens that keeps its keys in the
+// same kind of file; typ must differ from [Type].
+func (k *Keys) SignJWT(typ string, claims any) (string, error) {
+	if typ == Type || typ == "" {
+		return "", fmt.Errorf("signing a token: the type %q is not for this use", typ)
+	}
+	key := k.signing[0]
+	header, err := key.header(typ)
+	if err != nil {
+		return "", err
+	}
+	return key.compact(header, claims)
+}
+
+// header returns the encoded JOSE header with its dot.
+func (k *signingKey) header(typ string) (string, error) {
+	header, err := json.Marshal(map[string]string{"alg": jwt.SigningMethodEdDSA.Alg(), "kid": k.id, "typ": typ})
+	if err != nil {
+		return "", fmt.Errorf("encoding a token's header: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(header) + ".", nil
+}
+
+// compact returns header, payload and signature (RFC 7515, section 7.1).
+func (k *signingKey) compact(header string, claims any) (string, error) {
+	body, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encoding claims: %w", err)
+	}
+	input := header + base64.RawURLEncoding.EncodeToString(body)
+	return input + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(k.private, []byte(input))), nil
 }
