@@ -36,13 +36,17 @@ type target struct {
 	refusal string
 }
 
-// newTarget starts the repository's Caddyfile, edited or as it stands.
+// newTarget starts the repository's Caddyfile, edited; nil only gives tenants
+// more requests than the cases need.
 func newTarget(t testing.TB, edit func(string) string) *target {
 	t.Helper()
+	if edit == nil {
+		edit = roomy(t)
+	}
 	rec := harness.StartRecorder(t)
 	stack := harness.StartStack(t, harness.Options{Recorder: rec, Caddyfile: edit})
 	g := &target{Stack: stack, t: t, rec: rec}
-	g.refusal = g.send(acmeHost, get("/", "Host: nobody.petstore.localhost"))
+	g.refusal = g.send("nobody.petstore.localhost", get("/", "Host: nobody.petstore.localhost"))
 	if statusOf(g.refusal) != "404" {
 		t.Fatalf("an unknown tenant gets %q, want 404", g.refusal)
 	}
@@ -63,10 +67,31 @@ func replace(t testing.TB, pairs ...string) func(string) string {
 	}
 }
 
-// everyWay makes all three ways to name a tenant count.
+// everyWay makes all three ways to name a tenant count: host and header on the
+// tenants' subdomains, path and header on the domain itself.
 func everyWay(t testing.TB) func(string) string {
-	return replace(t, "tenant host petstore.localhost", "tenant {\n\t\thost petstore.localhost\n\t\tpath\n\t\theader X-Tenant-ID\n\t}",
-		"*.petstore.localhost {", "petstore.localhost, *.petstore.localhost {")
+	return func(text string) string {
+		text = roomy(t)(text)
+		text = replace(t, "tenant host petstore.localhost", "tenant {\n\t\thost petstore.localhost\n\t\theader X-Tenant-ID\n\t}")(text)
+		return text + `
+petstore.localhost {
+	tls internal
+	tenant {
+		path
+		header X-Tenant-ID
+	}
+	tenant_rate_limit
+	tenant_identity
+	reverse_proxy 127.0.0.1:{$BACKEND_PORT}
+}
+`
+	}
+}
+
+// roomy lifts the limit of the tenant that most cases use, and lets a client
+// guess as often as the cases do.
+func roomy(t testing.TB) func(string) string {
+	return replace(t, "plan free 100/1h", "plan free 1000000/1h", "audit file data/audit.jsonl", "audit file data/audit.jsonl\n\t\tguesses off")
 }
 
 // get is a GET request with these lines and one that ends the connection.
@@ -87,6 +112,30 @@ func (g *target) send(serverName, text string) string {
 	if err != nil {
 		g.t.Fatalf("connecting as %q: %v", serverName, err)
 	}
+	return g.exchange(conn, text)
+}
+
+// sendPlain is send without TLS, to a target made by plain.
+func (g *target) sendPlain(text string) string {
+	g.t.Helper()
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(g.HTTP)))
+	if err != nil {
+		g.t.Fatalf("connecting: %v", err)
+	}
+	return g.exchange(conn, text)
+}
+
+// plain serves tenants without TLS too, where no server name says anything
+// about the host.
+func plain(t testing.TB) func(string) string {
+	return func(text string) string {
+		return replace(t, "redir https://{host}:{$HTTPS_PORT:8443}{uri} 308", "import gateway",
+			"skip_install_trust", "skip_install_trust\n\tauto_https disable_redirects")(roomy(t)(text))
+	}
+}
+
+func (g *target) exchange(conn net.Conn, text string) string {
+	g.t.Helper()
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
 	io.WriteString(conn, text) // the server may have closed before the end
@@ -131,7 +180,7 @@ func (g *target) refused(name, answer string) {
 	g.t.Helper()
 	if s := statusOf(answer); s == "404" && !g.common(answer) {
 		g.t.Errorf("%s: a 404 that is not the common one:\n%s\nwant\n%s", name, answer, g.refusal)
-	} else if s != "404" && s != "400" && s != "421" && s != "431" && answer != "" {
+	} else if s != "404" && s != "400" && s != "405" && s != "421" && s != "431" && answer != "" {
 		g.t.Errorf("%s: answered %.300q, want a refusal", name, answer)
 	}
 	g.nothing(name)
@@ -144,7 +193,19 @@ func (g *target) common(answer string) bool {
 		answer += g.refusal[strings.Index(g.refusal, "\r\n\r\n")+4:]
 	}
 	answer = strings.Replace(answer, "HTTP/1.0 404 Not Found\r\n", "HTTP/1.1 404 Not Found\r\n", 1)
-	return strings.ReplaceAll(answer, "Connection: close\r\n", "") == strings.ReplaceAll(g.refusal, "Connection: close\r\n", "")
+	return hopless(answer) == hopless(g.refusal)
+}
+
+// hopless is an answer without what is said about the connection.
+func hopless(answer string) string {
+	lines := strings.SplitAfter(answer, "\r\n")
+	kept := lines[:0]
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "Connection: ") && !strings.HasPrefix(line, "Alt-Svc: ") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
 }
 
 // nothing asserts that the backend saw nothing since the last look.
