@@ -109,6 +109,7 @@ var differentialPolicies = []string{
 }
 
 func TestScriptAndGoDecideAlike(t *testing.T) {
+	t.Parallel()
 	d := newDifferential(t)
 	policies := make([]*Policy, len(differentialPolicies))
 	for i, s := range differentialPolicies {

@@ -1,6 +1,9 @@
 package ratelimit
 
 import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"sync/atomic"
 	"time"
 )
@@ -17,4 +20,13 @@ func ClockOf(r *Redis) *GatewayClock {
 	now := r.now
 	r.now = func() int64 { return now() + c.offset.Load() }
 	return c
+}
+
+// Sealed gives data the checksum of a snapshot, so that fuzzing gets past it.
+func Sealed(data []byte) []byte {
+	if len(data) < 4 {
+		return data
+	}
+	body := data[:len(data)-4]
+	return binary.BigEndian.AppendUint32(bytes.Clone(body), crc32.Checksum(body, castagnoli))
 }

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -126,3 +127,12 @@ func openCluster(base, raw string) (redis.UniversalClient, error) {
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClusterClient(o), nil
 }
+
+// DiscardDriverLog silences the log that go-redis writes to standard error for
+// each failed connection, for all its users in this process. What it would say
+// is in RedisStats and in the errors of Take.
+func DiscardDriverLog() { redis.SetLogger(discard{}) }
+
+type discard struct{}
+
+func (discard) Printf(context.Context, string, ...any) {}

@@ -7,6 +7,7 @@ import (
 // TestAnHourlyQuotaIsNearlyFullyUsable compares with an ideal log of every
 // request: a limiter that is only safe could refuse everything.
 func TestAnHourlyQuotaIsNearlyFullyUsable(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		limits    string
 		gateways  int
@@ -24,6 +25,9 @@ func TestAnHourlyQuotaIsNearlyFullyUsable(t *testing.T) {
 		// next 5, so that each round begins a step later.
 		{"1000/1h", 3, 0.6, 24, 91},
 	} {
+		if raceEnabled && c.perSecond > 1 {
+			continue
+		}
 		w := newWorld(t, 1, c.gateways, c.limits)
 		if w.policy.smallest < DefaultLeaseFrom {
 			w.policy.hold = 0
@@ -68,6 +72,7 @@ func (l *idealLog) take(now int64) {
 // TestCallsStayWithinTheirBudget is the table of docs/ratelimit.md as limits:
 // commands to the store per 1000 requests.
 func TestCallsStayWithinTheirBudget(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		what      string
 		limits    string
@@ -86,6 +91,9 @@ func TestCallsStayWithinTheirBudget(t *testing.T) {
 		{"100000 an hour, 2000 a second", "100000/1h", 3, 2000, 1_000_000, 0.3},
 		{"a flood of refusals", "1000/1h", 3, 5000, 500_000, 5},
 	} {
+		if raceEnabled && c.requests > 100_000 {
+			continue
+		}
 		w := newWorld(t, 1, c.gateways, c.limits)
 		if w.policy.smallest < DefaultLeaseFrom {
 			w.policy.hold = 0

@@ -92,15 +92,16 @@ func chaos(t testing.TB, seed uint64, m mutant) (*world, *Policy) {
 }
 
 func seeds(t testing.TB, n uint64) uint64 {
-	if testing.Short() {
-		return n / 5
+	if testing.Short() || raceEnabled {
+		return n / 6
 	}
 	return n
 }
 
 func TestNoWindowEverHoldsMoreThanTheQuota(t *testing.T) {
+	t.Parallel()
 	requests, admitted := 0, int64(0)
-	for seed := range seeds(t, 36) {
+	for seed := range seeds(t, 18) {
 		w, other := chaos(t, seed, sound)
 		if v := w.violation(other); v != "" {
 			t.Fatalf("seed %d: %s", seed, v)
@@ -115,7 +116,8 @@ func TestNoWindowEverHoldsMoreThanTheQuota(t *testing.T) {
 }
 
 func TestTheAdversaryGainsNothing(t *testing.T) {
-	for seed := range seeds(t, 400) {
+	t.Parallel()
+	for seed := range seeds(t, 240) {
 		w := adversary(t, seed, sound)
 		if v := w.violation(); v != "" {
 			t.Fatalf("seed %d: %s", seed, v)
@@ -126,6 +128,7 @@ func TestTheAdversaryGainsNothing(t *testing.T) {
 // TestBrokenVariantsAreCaught keeps the checks honest: whoever weakens them
 // finds a broken variant alive.
 func TestBrokenVariantsAreCaught(t *testing.T) {
+	t.Parallel()
 	for m, name := range mutantNames {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(150) {

@@ -32,6 +32,7 @@ type Server struct {
 	t    testing.TB
 	dir  string
 	port int
+	bus  int // of a cluster node
 	args []string
 	cmd  *exec.Cmd
 	out  *bytes.Buffer
@@ -75,7 +76,7 @@ func (s *Server) run() error {
 	if err != nil {
 		s.t.Fatalf("starting redis-server: %v; it is in Debian's package redis-server", err)
 	}
-	args := append(s.baseArgs(), s.args...)
+	args := s.baseArgs()
 	s.out = new(bytes.Buffer)
 	s.cmd = exec.Command(path, args...)
 	s.cmd.Dir = s.dir
@@ -94,14 +95,19 @@ func (s *Server) run() error {
 }
 
 func (s *Server) baseArgs() []string {
-	// A sentinel is started from its own file and takes no server options.
-	if len(s.args) > 0 && filepath.Ext(s.args[0]) == ".conf" {
-		return nil
+	if len(s.args) > 0 && s.args[0] == "--sentinel" {
+		// A sentinel rewrites its configuration file and must have one.
+		conf := filepath.Join(s.dir, "sentinel.conf")
+		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\n%s\n", s.port, s.dir, s.args[1])
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			s.t.Fatalf("writing sentinel.conf: %v", err)
+		}
+		return []string{conf, "--sentinel"}
 	}
-	return []string{
+	return append([]string{
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
 		"--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "notice",
-	}
+	}, s.args...)
 }
 
 func (s *Server) await() error {
