@@ -108,7 +108,7 @@ func (s *Stack) Raw(serverName, text string) *Response {
 }
 
 // Plain sends a request to a loopback port without TLS: the admin interfaces
-// and the metrics. The headers are pairs of name and value.
+// and the metrics. The headers are pairs of name and value; Host is one too.
 func (s *Stack) Plain(method string, port int, path, body string, headers ...string) *Response {
 	s.t.Helper()
 	req, err := http.NewRequest(method, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), strings.NewReader(body))
@@ -116,7 +116,11 @@ func (s *Stack) Plain(method string, port int, path, body string, headers ...str
 		s.t.Fatalf("requesting %s: %v", path, err)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+			continue
+		}
+		req.Header.Add(headers[i], headers[i+1])
 	}
 	res, err := (&http.Client{Timeout: requestTimeout}).Do(req)
 	if err != nil {
