@@ -94,6 +94,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.limiter, err = a.Limiter.open(repl); err != nil {
 		return err
 	}
+	a.restoreLimits(ctx)
 	if a.auditor, err = a.Audit.open(repl); err != nil {
 		return err
 	}
@@ -152,6 +153,9 @@ func (a *App) Cleanup() error {
 		a.stopLog()
 	}
 	collectors.release(a)
+	if err := a.saveLimits(); err != nil {
+		a.log.Error("the counts could not be saved; the next start begins with older ones", zap.Error(err))
+	}
 	return errors.Join(a.registry.release(), a.limiter.release(), a.auditor.release(), a.guessed.release())
 }
 
