@@ -46,9 +46,8 @@ type deltaStep = struct {
 }
 
 // The default query follows what is written to its tables row by row.
-func TestPostgresReadsOnlyTheRowsThatWereWritten(t *testing.T) {
-	server := pgtest.Start(t)
-	server.Exec(postgresSchema)
+func readsOnlyWhatWasWritten(t *testing.T, server *pgtest.Server) {
+	server.Exec("DROP TABLE IF EXISTS tenants, tenant_hosts;" + postgresSchema)
 	server.Exec(`INSERT INTO tenants (id, slug, status) SELECT 'id' || i, 't' || i, 'active' FROM generate_series(1, 100) i`)
 	server.Exec(`INSERT INTO tenant_hosts SELECT 'h' || i || '.example', 't' || i, true FROM generate_series(1, 40) i`)
 	source := func() Source {
@@ -83,9 +82,8 @@ func TestPostgresReadsOnlyTheRowsThatWereWritten(t *testing.T) {
 	})
 }
 
-func TestAPostgresNotificationIsHeardAndItsLossIsNotFelt(t *testing.T) {
-	server := pgtest.Start(t)
-	server.Exec(postgresSchema)
+func hearsNotifications(t *testing.T, server *pgtest.Server) {
+	server.Exec("DROP TABLE IF EXISTS tenants, tenant_hosts;" + postgresSchema)
 	s, err := NewPostgres(server.DSN(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -127,8 +125,7 @@ const (
 	versionQuery = "SELECT slug, plan, version FROM t ;\n"
 )
 
-func TestPostgresFollowsAVersionColumn(t *testing.T) {
-	server := pgtest.Start(t)
+func followsAVersionColumn(t *testing.T, server *pgtest.Server) {
 	server.Exec(versionTable)
 	follow(t, func() Source {
 		s, err := NewPostgres(server.DSN(), versionQuery)

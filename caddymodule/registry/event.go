@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-// Event is what a subscriber is told: a [Loaded] or a [Failed].
+// Event is what a subscriber is told: a [Loaded], a [Failed] or a [StoreFailed].
 type Event interface{ event() }
 
 // MaxListed is how many slugs each list of a [Loaded] holds at most. Who must
@@ -17,8 +17,9 @@ const MaxListed = 100
 
 // Loaded says that a new snapshot is in force, the current one.
 type Loaded struct {
-	// First is true for the first snapshot that a registry loads.
-	First bool
+	// First is true for the first snapshot that a registry loads, and Restored for
+	// one from the [Store] that comes before it because the source is down.
+	First, Restored bool
 	// Snapshot is the new snapshot.
 	Snapshot *Snapshot
 	// Tenants and Hosts count what it holds.
@@ -46,8 +47,13 @@ type Failed struct {
 	LoadedAt time.Time
 }
 
-func (Loaded) event() {}
-func (Failed) event() {}
+// StoreFailed says that the snapshot could not be saved to the [Store] or
+// restored from it. Nothing else is affected.
+type StoreFailed struct{ Err error }
+
+func (Loaded) event()      {}
+func (Failed) event()      {}
+func (StoreFailed) event() {}
 
 func newLoaded(s *Snapshot, c change, first bool) Loaded {
 	listed := func(slugs []tenant.Slug) []tenant.Slug {
@@ -62,10 +68,10 @@ func newLoaded(s *Snapshot, c change, first bool) Loaded {
 }
 
 // Subscribe has f called with every event from now on, and at first with the
-// latest one, if any, so that a subscriber that comes late knows where things
-// stand. All calls come from the one goroutine that refreshes, so f must not
-// block it nor call Refresh or Close. A call may be under way when cancel returns;
-// none begins after it.
+// latest [Loaded] or [Failed] and a [StoreFailed] that still stands, so that a
+// subscriber that comes late knows where things are. All calls come from the one
+// goroutine that refreshes, so f must not block it nor call Refresh or Close. A
+// call may be under way when cancel returns; none begins after it.
 func (r *Registry) Subscribe(f func(Event)) (cancel func()) {
 	s := &subscriber{call: f}
 	r.subs.add(s)
@@ -77,14 +83,16 @@ func (r *Registry) Subscribe(f func(Event)) (cancel func()) {
 }
 
 type subscriber struct {
-	call   func(Event)
-	served bool // has got the latest event
+	call    func(Event)
+	greeted bool // has got the events before it came
 }
 
 type subscribers struct {
-	mu   sync.Mutex
-	all  []*subscriber
-	last Event
+	mu  sync.Mutex
+	all []*subscriber
+	// state and store are the latest events of each kind, nil if there is none.
+	// Only the refreshing goroutine uses them.
+	state, store Event
 }
 
 func (s *subscribers) add(sub *subscriber) {
@@ -99,28 +107,38 @@ func (s *subscribers) remove(sub *subscriber) {
 	s.all = slices.DeleteFunc(slices.Clone(s.all), func(other *subscriber) bool { return other == sub })
 }
 
-func (s *subscribers) publish(e Event) {
+func (s *subscribers) current() []*subscriber {
 	s.mu.Lock()
-	s.last = e
-	for _, sub := range s.all {
-		sub.served = false
-	}
-	s.mu.Unlock()
-	s.replay()
+	defer s.mu.Unlock()
+	return s.all
 }
 
-// replay gives the latest event to those who have not got it.
-func (s *subscribers) replay() {
-	s.mu.Lock()
-	all, last := s.all, s.last
-	s.mu.Unlock()
-	if last == nil {
-		return
+func (s *subscribers) publish(e Event) {
+	s.greet()
+	if _, ok := e.(StoreFailed); ok {
+		s.store = e
+	} else {
+		s.state = e
 	}
-	for _, sub := range all {
-		if !sub.served {
-			sub.served = true
-			sub.call(last)
+	for _, sub := range s.current() {
+		if sub.greeted {
+			sub.call(e)
+		}
+	}
+	s.greet()
+}
+
+// greet tells newcomers where things are.
+func (s *subscribers) greet() {
+	for _, sub := range s.current() {
+		if sub.greeted {
+			continue
+		}
+		sub.greeted = true
+		for _, e := range []Event{s.state, s.store} {
+			if e != nil {
+				sub.call(e)
+			}
 		}
 	}
 }

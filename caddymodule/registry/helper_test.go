@@ -105,3 +105,10 @@ func problemsOf(s *Snapshot) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+func checkLimits(t *tenant.Tenant) error {
+	if t.Limits != "" {
+		return errors.New("no limits allowed")
+	}
+	return nil
+}

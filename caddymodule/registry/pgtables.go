@@ -113,7 +113,9 @@ func postgresCatalog(run runner) (state string, c catalog, err error) {
 	return state, c, nil
 }
 
-func postgresTruth(column string) string { return column + "::text IN ('t', 'true', '1')" }
+// postgresTruth takes the time of the verification for a yes as well, if it is an
+// integer.
+func postgresTruth(column string) string { return column + "::text ~ '^(true|[1-9][0-9]*)$'" }
 
 func verifiedOnly(c catalog) string {
 	for _, name := range c.hosts {

@@ -78,7 +78,8 @@ func (s *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, config)
 }
 
-func (s *postgres) String() string { return s.name }
+func (s *postgres) String() string   { return s.name }
+func (s *postgres) identity() string { return s.String() + "\n" + s.query }
 
 // Changed implements [Notifier].
 func (s *postgres) Changed() <-chan struct{} { return s.listener.changed }

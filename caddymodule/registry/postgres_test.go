@@ -93,6 +93,9 @@ func TestPostgres(t *testing.T) {
 	}
 	t.Run("a commit under way while the tenants are read is not missed", func(t *testing.T) { neverMissesACommit(t, w) })
 	t.Run("other people's types are read", func(t *testing.T) { readsOtherTypes(t, w) })
+	t.Run("only the rows that were written are read", func(t *testing.T) { readsOnlyWhatWasWritten(t, server) })
+	t.Run("a notification is heard, and its loss is not felt", func(t *testing.T) { hearsNotifications(t, server) })
+	t.Run("a version column is followed", func(t *testing.T) { followsAVersionColumn(t, server) })
 	t.Run("a failing query says why", func(t *testing.T) {
 		for query, want := range map[string]string{
 			"SELECT slug, secret FROM (VALUES ('a', 'b')) t (slug, secret)": `: unknown column "secret": expected some of id, slug, name, plan, status, limits, hosts, created_at`,

@@ -26,6 +26,12 @@ type Options struct {
 	FullInterval time.Duration
 	// Timeout bounds one look at the source; 30 s if it is zero.
 	Timeout time.Duration
+	// Store, if not nil, keeps the last good snapshot, so that a gateway that starts
+	// while the source is down knows its tenants.
+	Store Store
+	// MaxStale is the age after which [Registry.Stale] says that the snapshot should
+	// not be believed any more; no age if it is zero.
+	MaxStale time.Duration
 	// Check, if not nil, says what else is wrong with a tenant, as with its Limits.
 	// A tenant that fails is left out and named. It is called again only when the
 	// tenant changes.
@@ -52,12 +58,11 @@ type Registry struct {
 	subs  subscribers
 	stats counters
 
+	keeper *keeper // nil without a store
+
+	loaded bool      // a look has succeeded
 	fullAt time.Time // of the last full load
 }
-
-// minGap is the least time between two looks that notifications cause, so that a
-// storm of changes is read in one go.
-const minGap = 50 * time.Millisecond
 
 // Open starts a goroutine that reads the source at once and then keeps the
 // snapshot up to date until Close. It neither waits for the first load nor fails
@@ -91,6 +96,9 @@ func Open(opts Options) *Registry {
 	}
 	r.current.Store(emptySnapshot())
 	r.stats.opened = r.now()
+	if opts.Store != nil {
+		r.keeper = newKeeper(opts.Store, identity(opts.Source))
+	}
 	go r.run(ctx)
 	return r
 }
@@ -99,8 +107,15 @@ func Open(opts Options) *Registry {
 // nil, empty before the first.
 func (r *Registry) Snapshot() *Snapshot { return r.current.Load() }
 
-// WaitFirst returns nil once a load has succeeded, and otherwise the context's
-// error with the last failure, or [ErrClosed].
+// Stale reports whether the source has not said for [Options].MaxStale that the
+// snapshot is up to date. It is exact and cheap enough for every request.
+func (r *Registry) Stale() bool {
+	return r.opts.MaxStale > 0 && r.now().Sub(r.stats.since()) > r.opts.MaxStale
+}
+
+// WaitFirst returns nil once there is a snapshot, because a load has succeeded or
+// because one has failed and the [Store] had a snapshot. Otherwise it returns the
+// context's error with the last failure, or [ErrClosed].
 func (r *Registry) WaitFirst(ctx context.Context) error {
 	select {
 	case <-r.first:
@@ -148,111 +163,4 @@ func (r *Registry) Close() error {
 	r.cancel()
 	<-r.done
 	return r.stats.closeErr
-}
-
-func (r *Registry) run(ctx context.Context) {
-	defer close(r.done)
-	defer func() { r.stats.closeErr = r.opts.Source.Close() }()
-	var notified <-chan struct{}
-	if n, ok := r.opts.Source.(Notifier); ok {
-		notified = n.Changed()
-	}
-	tick := time.NewTicker(r.opts.Interval)
-	defer tick.Stop()
-	gap := time.NewTimer(0)
-	defer gap.Stop()
-	changed := notified // nil while the gap lasts
-	_ = r.load(ctx)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-r.wake:
-			r.subs.replay()
-		case reply := <-r.refresh:
-			reply <- r.load(ctx)
-		case <-changed:
-			_ = r.load(ctx)
-			changed = nil
-			gap.Reset(minGap)
-		case <-gap.C:
-			changed = notified
-		case <-tick.C:
-			_ = r.load(ctx)
-		}
-	}
-}
-
-// load looks at the source once and publishes what it finds.
-func (r *Registry) load(ctx context.Context) error {
-	prev := r.current.Load()
-	first := prev.loadedAt.IsZero()
-	var (
-		next *Snapshot
-		diff change
-	)
-	err := r.guard(ctx, func(ctx context.Context) (err error) {
-		next, diff, err = r.look(ctx, prev, first)
-		return err
-	})
-	if ctx.Err() != nil {
-		return ErrClosed // the failure is the closing's
-	}
-	at := r.now()
-	switch {
-	case errors.Is(err, ErrUnchanged) && !first:
-		r.stats.succeed(at, false)
-		return nil
-	case err != nil:
-		r.subs.publish(r.stats.fail(err, at))
-		return err
-	}
-	r.stats.succeed(at, true)
-	if next == prev {
-		return nil
-	}
-	r.current.Store(next)
-	if first {
-		close(r.first)
-	}
-	r.subs.publish(newLoaded(next, diff, first))
-	return nil
-}
-
-// look reads what is new, or everything if that does not do.
-func (r *Registry) look(ctx context.Context, prev *Snapshot, first bool) (*Snapshot, change, error) {
-	source, ok := r.opts.Source.(Incremental)
-	if ok && !first && r.now().Sub(r.fullAt) < r.opts.FullInterval {
-		changes, err := source.LoadChanges(ctx)
-		if err == nil {
-			if next, diff, ok := r.parser.apply(prev, changes, r.now()); ok {
-				return next, diff, nil
-			}
-		} else if !errors.Is(err, ErrFull) {
-			return nil, change{}, err
-		}
-	}
-	records, err := r.opts.Source.Load(ctx)
-	if err == nil || errors.Is(err, ErrUnchanged) {
-		r.fullAt = r.now()
-	}
-	if err != nil {
-		return nil, change{}, err
-	}
-	r.stats.readAll()
-	next, diff := r.parser.build(prev, records, r.fullAt)
-	return next, diff, nil
-}
-
-// guard bounds a look and turns a panic into an error: a driver that chokes on a
-// damaged file must not take the gateway with it.
-func (r *Registry) guard(ctx context.Context, look func(context.Context) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
-	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("reading tenants from %s: panic: %v", r.opts.Source, p)
-		}
-	}()
-	return look(ctx)
 }

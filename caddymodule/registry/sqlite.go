@@ -56,7 +56,8 @@ type sqliteStamp struct {
 	modified time.Time
 }
 
-func (s *sqlite) String() string { return "sqlite " + s.path }
+func (s *sqlite) String() string   { return "sqlite " + s.path }
+func (s *sqlite) identity() string { return s.String() + "\n" + s.query }
 
 func (s *sqlite) Close() error {
 	var err error
@@ -220,7 +221,13 @@ func sqliteDefaultQuery(run runner) (string, error) {
 			return "", err
 		}
 	}
-	return c.defaultQuery("group_concat(host)", func(column string) string { return column + " IN (1, '1', 'true')" }, "")
+	return c.defaultQuery("group_concat(host)", sqliteTruth, "")
+}
+
+// sqliteTruth takes the time of the verification for a yes as well, but no text
+// that it does not know: any text is greater than 0.
+func sqliteTruth(column string) string {
+	return "(typeof(" + column + ") = 'integer' AND " + column + " > 0 OR " + column + " IN ('1', 'true'))"
 }
 
 var (

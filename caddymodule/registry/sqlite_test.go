@@ -232,6 +232,9 @@ func TestSQLiteCatalogsMayBeSmallerThanOurs(t *testing.T) {
 			Slug: "acme", Hosts: []string{"a.example", "b.example"}},
 		"CREATE TABLE tenants (slug TEXT, hosts TEXT); INSERT INTO tenants VALUES ('acme', 'a.example'); CREATE TABLE tenant_hosts (slug TEXT, host TEXT); INSERT INTO tenant_hosts VALUES ('acme', 'b.example')": {
 			Slug: "acme", Hosts: []string{"b.example"}},
+		`CREATE TABLE tenants (slug TEXT); INSERT INTO tenants VALUES ('acme'); CREATE TABLE tenant_hosts (slug TEXT, host TEXT, verified);
+			INSERT INTO tenant_hosts VALUES ('acme', 'a.example', 1767355200), ('acme', 'b.example', 'true'), ('acme', 'c.example', 0), ('acme', 'd.example', 'pending'), ('acme', 'e.example', NULL)`: {
+			Slug: "acme", Hosts: []string{"a.example", "b.example"}},
 		"CREATE TABLE tenants (slug TEXT, created_at TIMESTAMP); INSERT INTO tenants VALUES ('acme', '2026-01-02 12:00:00')": {
 			Slug: "acme", Created: noon},
 		"CREATE TABLE tenants (slug TEXT, created_at INTEGER); INSERT INTO tenants VALUES ('acme', 1767355200000)": {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,12 +28,9 @@ type Stats struct {
 // Stats is cheap and may be called for every scrape or health check.
 func (r *Registry) Stats() Stats {
 	snapshot := r.Snapshot()
+	since := r.stats.since()
 	r.stats.mu.Lock()
 	defer r.stats.mu.Unlock()
-	since := r.stats.goodAt
-	if since.IsZero() {
-		since = r.stats.opened
-	}
 	return Stats{
 		Source: r.opts.Source.String(), Tenants: snapshot.Len(), Hosts: snapshot.Hosts(), Problems: snapshot.faults,
 		LoadedAt: snapshot.loadedAt, GoodAt: r.stats.goodAt, Age: r.now().Sub(since),
@@ -47,15 +45,33 @@ type counters struct {
 	fullLoads       uint64
 	lastErr         error
 	failing         int // failures in a row
-	since           time.Time
+	failingSince    time.Time
+	good            atomic.Pointer[time.Time] // goodAt, for those who may not wait
 
 	closeErr error // written before the goroutine ends, read after
+}
+
+// since is from when on the snapshot's age counts.
+func (c *counters) since() time.Time {
+	if at := c.good.Load(); at != nil {
+		return *at
+	}
+	return c.opened
+}
+
+// restored takes over how old a snapshot from the store is.
+func (c *counters) restored(goodAt time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.goodAt = goodAt
+	c.good.Store(&goodAt)
 }
 
 func (c *counters) succeed(at time.Time, loaded bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.goodAt, c.lastErr, c.failing = at, nil, 0
+	c.good.Store(&at)
 	if loaded {
 		c.loads++
 	}
@@ -71,10 +87,10 @@ func (c *counters) fail(err error, at time.Time) Failed {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.failing == 0 {
-		c.since = at
+		c.failingSince = at
 	}
 	c.failing++
 	c.failures++
 	c.lastErr = err
-	return Failed{Err: err, Since: c.since, Count: c.failing, LoadedAt: c.goodAt}
+	return Failed{Err: err, Since: c.failingSince, Count: c.failing, LoadedAt: c.goodAt}
 }

@@ -1,0 +1,170 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Store keeps the bytes of one snapshot over restarts. A registry calls its
+// methods one at a time.
+type Store interface {
+	// Save replaces what is stored. Load sees the old or the new, never a part.
+	Save(ctx context.Context, data []byte) error
+	// Load returns what was saved last, or an error that is [fs.ErrNotExist] if
+	// nothing was.
+	Load(ctx context.Context) ([]byte, error)
+}
+
+// NewFileStore returns a store in a file of that name, which only its owner can
+// read.
+func NewFileStore(path string) Store { return fileStore(path) }
+
+type fileStore string
+
+func (s fileStore) Load(context.Context) ([]byte, error) { return os.ReadFile(string(s)) }
+
+func (s fileStore) Save(_ context.Context, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(string(s)), filepath.Base(string(s))+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(data)
+	// Without the sync, a crash could leave the new name with no content.
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), string(s))
+}
+
+// The saver's pace: changes within saveGap, and within saveShare times what the
+// last save took, make one save. A snapshot that stays the same is saved again now
+// and then for the time until which it was good.
+const (
+	saveGap    = 5 * time.Second
+	saveShare  = 20
+	saveAnyway = 10 * time.Minute
+	saveLimit  = time.Minute // for one save
+	closeLimit = 5 * time.Second
+)
+
+// keeper saves snapshots in a goroutine of its own: a slow store must not delay
+// changes.
+type keeper struct {
+	store  Store
+	source string
+
+	next   chan kept     // the latest that waits to be saved
+	saves  chan error    // how the latest save went
+	stop   chan struct{} // closed to end
+	done   chan struct{} // closed when ended
+
+	saved   *Snapshot // that was last handed over, and when
+	savedAt time.Time
+}
+
+// kept is a snapshot and until when it was known to be good.
+type kept struct {
+	snapshot *Snapshot
+	goodAt   time.Time
+}
+
+func newKeeper(store Store, source string) *keeper {
+	k := &keeper{
+		store: store, source: source,
+		next: make(chan kept, 1), saves: make(chan error, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	go k.run()
+	return k
+}
+
+// keep is called by the registry's goroutine only.
+func (k *keeper) keep(s *Snapshot, goodAt time.Time) {
+	if s == k.saved && goodAt.Sub(k.savedAt) < saveAnyway {
+		return
+	}
+	k.saved, k.savedAt = s, goodAt
+	select {
+	case <-k.next: // outdated before it was saved
+	default:
+	}
+	k.next <- kept{s, goodAt}
+}
+
+func (k *keeper) run() {
+	defer close(k.done)
+	for {
+		var start time.Time
+		select {
+		case latest := <-k.next:
+			start = time.Now()
+			k.save(latest, saveLimit)
+		case <-k.stop:
+			select {
+			case latest := <-k.next:
+				k.save(latest, closeLimit)
+			default:
+			}
+			return
+		}
+		select {
+		case <-time.After(max(saveGap, saveShare*time.Since(start))):
+		case <-k.stop:
+		}
+	}
+}
+
+func (k *keeper) save(latest kept, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	err := k.store.Save(ctx, encodeSnapshot(latest.snapshot, k.source, latest.goodAt))
+	if err != nil {
+		err = fmt.Errorf("saving the tenants' snapshot: %w", err)
+	}
+	select {
+	case <-k.saves:
+	default:
+	}
+	k.saves <- err
+}
+
+func (k *keeper) close() {
+	close(k.stop)
+	<-k.done
+}
+
+// restore returns nil records if nothing is stored.
+func (k *keeper) restore(ctx context.Context) ([]Record, time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, saveLimit)
+	defer cancel()
+	data, err := k.store.Load(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, time.Time{}, nil
+	}
+	var records []Record
+	var goodAt time.Time
+	if err == nil {
+		records, goodAt, err = decodeSnapshot(data, k.source)
+	}
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("restoring the tenants' snapshot: %w", err)
+	}
+	return records, goodAt, nil
+}
+
+// identity tells sources apart whose tenants must not be mixed up.
+func identity(s Source) string {
+	if s, ok := s.(interface{ identity() string }); ok {
+		return s.identity()
+	}
+	return s.String()
+}
