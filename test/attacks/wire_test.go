@@ -281,3 +281,24 @@ func (g *target) audit() string {
 	})
 	return g.Read("data/audit.jsonl")
 }
+
+// rawAdmin sends bytes to the gateway's admin interface.
+func (g *target) rawAdmin(text string) string {
+	g.t.Helper()
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(g.Admin)))
+	if err != nil {
+		g.t.Fatalf("connecting: %v", err)
+	}
+	return g.exchange(conn, text)
+}
+
+// abort sends bytes and closes the connection.
+func (g *target) abort(serverName, text string) {
+	g.t.Helper()
+	conn, err := tls.Dial("tcp", g.address(), &tls.Config{ServerName: serverName, InsecureSkipVerify: true})
+	if err != nil {
+		g.t.Fatalf("connecting as %q: %v", serverName, err)
+	}
+	io.WriteString(conn, text)
+	conn.Close()
+}

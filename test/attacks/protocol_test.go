@@ -1,0 +1,179 @@
+package attacks
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// A second request hidden in the first: it must never be one of its own to the
+// backend, where it would carry whatever identity it likes.
+const hidden = "GET /hidden HTTP/1.1\r\nHost: " + fluffyHost + "\r\nTenant-Identity: forged\r\n\r\n"
+
+func TestARequestHidesNoOther(t *testing.T) {
+	g := newTarget(t, nil)
+	head := "POST /outer HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\n"
+	for name, text := range map[string]string{
+		"CL.TE":                   head + "Content-Length: " + fmt.Sprint(len(hidden)+5) + "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
+		"TE.CL":                   head + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden),
+		"TE.TE":                   head + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + hidden,
+		"TE with a tab":           head + "Transfer-Encoding:\tchunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + hidden,
+		"TE with vertical tab":    head + "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n" + hidden,
+		"TE: xchunked":            head + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + hidden,
+		"TE: chunked, chunked":    head + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" + hidden,
+		"space before colon":      head + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + hidden,
+		"two lengths":             head + "Content-Length: 0\r\nContent-Length: " + fmt.Sprint(len(hidden)) + "\r\n\r\n" + hidden,
+		"two lengths in one":      head + "Content-Length: 0, 5\r\n\r\n" + hidden,
+		"length with plus":        head + "Content-Length: +0\r\n\r\n" + hidden,
+		"length in hex":           head + "Content-Length: 0x0\r\n\r\n" + hidden,
+		"negative length":         head + "Content-Length: -1\r\n\r\n" + hidden,
+		"bare LF":                 strings.ReplaceAll(head, "\r\n", "\n") + "Content-Length: 0\n\n" + hidden,
+		"bare CR in a value":      head + "X: a\rContent-Length: 0\r\n\r\n" + hidden,
+		"chunk size overflow":     head + "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n" + hidden,
+		"chunk extension with LF": head + "Transfer-Encoding: chunked\r\n\r\n0;\n\r\n\r\n" + hidden,
+		"chunk without CRLF":      head + "Transfer-Encoding: chunked\r\n\r\n1\r\nxx0\r\n\r\n" + hidden,
+		"body of a GET":           "GET /outer HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\nContent-Length: " + fmt.Sprint(len(hidden)) + "\r\n\r\n" + hidden,
+		"CRLF in the path":        "GET /outer%0d%0aHost:%20" + fluffyHost + " HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\n\r\n",
+		"CRLF in a value":         "GET /outer HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\nX-A: a%0d%0aTenant-Identity: x\r\n\r\n",
+	} {
+		answer := g.send(acmeHost, text)
+		if s := statusOf(answer); s != "200" && s != "400" && s != "501" && s != "" && s != "502" {
+			t.Errorf("%s: answered %.200q", name, answer)
+		}
+		if strings.Count(answer, "HTTP/1.1 200") > 1 {
+			t.Errorf("%s: two answers: %.600q", name, answer)
+		}
+		requests := g.rec.Requests()
+		if len(requests) > 1 {
+			t.Errorf("%s: the backend saw %d requests", name, len(requests))
+		}
+		for _, r := range requests {
+			if !strings.HasPrefix(r.URL.Path, "/outer") {
+				t.Errorf("%s: the backend saw %s", name, r.RequestURI)
+			}
+			g.belongs(name, r, acme)
+		}
+		g.rec.Reset()
+	}
+}
+
+func TestAFoldedLineIsOneLineToEverybody(t *testing.T) {
+	g := newTarget(t, nil)
+	answer := g.send(acmeHost, get("/", hostLine, "X-Note: a\r\n Tenant-Identity: forged\r\n\tX-Tenant-ID: "+acme))
+	if statusOf(answer) != "200" {
+		g.refused("folded", answer)
+		return
+	}
+	if strings.Contains(g.rec.Bytes(), "\n Tenant") || strings.Contains(g.rec.Bytes(), "\n\tX-Tenant") {
+		t.Errorf("the backend was sent a folded line:\n%s", g.rec.Bytes())
+	}
+	g.served("folded", answer, acme)
+}
+
+func TestWhatIsLoggedIsOneLineAndEscaped(t *testing.T) {
+	g := newTarget(t, func(text string) string {
+		return replace(t, "skip_install_trust", "skip_install_trust\n\tlog {\n\t\tlevel DEBUG\n\t}", "(gateway) {", "(gateway) {\n\tlog")(everyWay(t)(text))
+	})
+	evil := "\x1b[31m\"},{\"level\":\"info\"\u202e\u0085\u2028"
+	g.send(acmeHost, get("/%0a%0d%1b"+strings.Repeat("x", 10_000), hostLine, "X-Tenant-ID: "+fluffy, "User-Agent: \"},{\u202e\u0085", "Referer: \\\u2028"))
+	g.send(acmeHost, get("/", hostLine, "X-Tenant-ID: "+evil+strings.Repeat("y", 10_000)))
+	g.send(acmeHost, get("/", "Host: a"+evil))
+	g.send(acmeHost, get("/", hostLine, evil+": x"))
+	for line := range strings.Lines(g.audit()) {
+		if !json.Valid([]byte(line)) || len(line) > 4096 {
+			t.Errorf("in the audit trail: %.300q", line)
+		}
+		for _, c := range []byte(strings.TrimSuffix(line, "\n")) {
+			if c < 0x20 || c > 0x7e {
+				t.Errorf("byte %#x in the audit trail: %.300q", c, line)
+				break
+			}
+		}
+	}
+	log := g.Gateway.Log()
+	if !strings.Contains(log, "http.log.access") {
+		t.Fatal("there is no access log to look at")
+	}
+	for line := range strings.Lines(log) {
+		if line = strings.TrimSuffix(line, "\n"); line != "" && !json.Valid([]byte(line)) || strings.ContainsAny(line, "\x1b\r") {
+			t.Errorf("in the log: %.300q", line)
+		}
+	}
+}
+
+func TestMadeUpNamesMakeNoMetricSeries(t *testing.T) {
+	g := newTarget(t, nil)
+	series := func() int {
+		n := 0
+		for line := range strings.Lines(g.Plain("GET", g.Admin, "/metrics", "").Body) {
+			if strings.Contains(line, "tenan") && !strings.HasPrefix(line, "#") {
+				n++
+			}
+		}
+		return n
+	}
+	for _, method := range []string{"GET", "HEAD", "POST"} { // what there is at all, once
+		g.sendMany(acmeHost, request(method, "/", "Host: nobody.petstore.localhost"), 1)
+		g.sendMany(acmeHost, request(method, "/", hostLine), 1)
+	}
+	before := series()
+	for i := range 500 {
+		g.sendMany(fmt.Sprintf("made-up-%d.petstore.localhost", i), request(fmt.Sprintf("M%d", i), fmt.Sprintf("/path/%d", i), fmt.Sprintf("Host: made-up-%d.petstore.localhost", i)), 1)
+	}
+	if after := series(); before == 0 || after > before+20 {
+		t.Errorf("%d series before, %d after 500 made-up tenants, methods and paths", before, after)
+	}
+	if body := g.Plain("GET", g.Admin, "/metrics", "").Body; strings.Contains(body, "made-up") {
+		t.Error("a made-up name is in the metrics")
+	}
+}
+
+func (g *target) sendMany(serverName, text string, n int) {
+	for range n {
+		g.send(serverName, text)
+	}
+}
+
+func TestTheAdminInterfaceAnswersNoBrowser(t *testing.T) {
+	g := newTarget(t, nil)
+	for _, path := range []string{"/tenancy/tenants", "/config/", "/metrics"} {
+		raw := func(lines ...string) string {
+			return g.rawAdmin("GET " + path + " HTTP/1.1\r\n" + strings.Join(append(lines, "Connection: close"), "\r\n") + "\r\n\r\n")
+		}
+		for name, lines := range map[string][]string{
+			"DNS rebinding": {"Host: evil.example"}, "rebinding with the port": {fmt.Sprintf("Host: evil.example:%d", g.Admin)},
+			"another origin": {fmt.Sprintf("Host: 127.0.0.1:%d", g.Admin), "Origin: https://evil.example"}, "no-cors": {fmt.Sprintf("Host: 127.0.0.1:%d", g.Admin), "Sec-Fetch-Mode: no-cors"}, "null origin": {fmt.Sprintf("Host: 127.0.0.1:%d", g.Admin), "Origin: null"},
+		} {
+			if s := statusOf(raw(lines...)); s != "403" && s != "400" && s != "404" {
+				t.Errorf("%s of %s: status %s, want a refusal", name, path, s)
+			}
+		}
+	}
+}
+
+func TestAnUploadThatIsBrokenOffHurtsNobodyElse(t *testing.T) {
+	g := newTarget(t, nil)
+	for range 5 {
+		g.send(acmeHost, request("POST", "/", hostLine, "Transfer-Encoding: chunked")+"zz\r\n\r\n")
+		g.abort(acmeHost, "POST / HTTP/1.1\r\n"+hostLine+"\r\nContent-Length: 100\r\n\r\nx")
+	}
+	for range 5 {
+		if answer := g.send(fluffyHost, get("/after", "Host: "+fluffyHost)); statusOf(answer) != "200" {
+			t.Errorf("another tenant's request: %.300q", answer)
+		}
+	}
+}
+
+func TestHeadersWithoutMeasureAreRefused(t *testing.T) {
+	g := newTarget(t, nil)
+	g.refused("1 MB in one header", g.send(acmeHost, get("/", hostLine, "X: "+strings.Repeat("x", 1<<20))))
+	var many bytes.Buffer
+	for i := range 10_000 {
+		fmt.Fprintf(&many, "X-%d: %s\r\n", i, strings.Repeat("y", 100))
+	}
+	g.refused("10,000 headers", g.send(acmeHost, get("/", hostLine, strings.TrimSuffix(many.String(), "\r\n"))))
+	g.refused("1 MB of path", g.send(acmeHost, get("/"+strings.Repeat("p", 1<<20), hostLine)))
+	g.served("after it", g.send(acmeHost, get("/", hostLine)), acme)
+}
