@@ -2,11 +2,17 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -14,52 +20,133 @@ import (
 // Permission allows on-demand certificates for the own domains of active
 // tenants and for nothing else. It asks the index in memory and never does
 // I/O, so that a flood of made-up names costs next to nothing.
+//
+// Caddy asks it only for names without a certificate in memory: what is served
+// already goes on being served whatever it says.
 type Permission struct {
-	app *App
+	// How many names a client may ask for in vain, as in `60/1m`, which is the
+	// default. Beyond that every name is refused to that client until its count
+	// has gone down, so that it can't find out by trying whose domains are
+	// here. An IPv6 client is its /64. `off` counts nothing: for gateways behind
+	// a balancer that hides the clients' addresses.
+	Refusals string `json:"refusals,omitempty"`
+
+	// How many domains of one tenant get certificates: the first ones in
+	// alphabetical order. Default: 100.
+	MaxHosts int `json:"max_hosts,omitempty"`
+
+	app      *App
+	log      *zap.Logger
+	now      func() time.Time
+	held     *pooled[*refusals]
+	refusals *refusals // nil counts nothing
+	sampled  *sampler
+	unsaid   atomic.Int64 // refusals over the limit since the last line in the log
 }
+
+const (
+	defaultRefusals = "60/1m"
+	defaultMaxHosts = 100
+)
 
 // CaddyModule returns the module's identity.
 func (*Permission) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "tls.permission.tenant", New: func() caddy.Module { return new(Permission) }}
 }
 
-// Provision finds the app.
+// Provision finds the app and the counter of refusals.
 func (p *Permission) Provision(ctx caddy.Context) error {
+	p.log = ctx.Logger()
+	p.now = time.Now
+	p.sampled = newSampler(10 * time.Second)
+	if p.MaxHosts == 0 {
+		p.MaxHosts = defaultMaxHosts
+	}
+	if p.MaxHosts < 0 {
+		return fmt.Errorf("permission tenant: max_hosts %d: expected at least 1", p.MaxHosts)
+	}
 	var err error
-	p.app, err = appOf(ctx, "permission tenant")
-	return err
+	if p.app, err = appOf(ctx, "permission tenant"); err != nil {
+		return err
+	}
+	if p.held, err = openRefusals(p.Refusals); err != nil {
+		return err
+	}
+	if p.held != nil {
+		p.refusals = p.held.value
+	}
+	return permissionMetrics.register(ctx.GetMetricsRegistry())
 }
 
-// CertificateAllowed returns nil if name is the domain of an active tenant.
-func (p *Permission) CertificateAllowed(_ context.Context, name string) error {
-	host, err := tenant.NormalizeHost(name)
+// Cleanup gives the counter back.
+func (p *Permission) Cleanup() error { return p.held.release() }
+
+// Why a name gets no certificate, besides the errors of package tenant.
+var (
+	errTooManyRefusals = errors.New("too many names asked for in vain")
+	errOverBudget      = errors.New("more domains than a tenant has certificates for")
+)
+
+// CertificateAllowed returns nil if name is the domain of an active tenant. It
+// refuses by an error that wraps [caddytls.ErrPermissionDenied].
+func (p *Permission) CertificateAllowed(ctx context.Context, name string) error {
+	hello, _ := ctx.Value(certmagic.ClientHelloInfoCtxKey).(*tls.ClientHelloInfo)
+	client := p.refusals.clientOf(hello)
+	now := p.now()
+	err := p.decide(client, name, now)
+	permissionMetrics.decided(err)
 	if err == nil {
-		err = tenant.Check(p.app.registry.value.Snapshot().ByHost(host))
+		return nil
 	}
+	// Without a server name there is no guess: balancers look whether a
+	// gateway is alive in this way.
+	if hello != nil && hello.ServerName != "" {
+		client.refused(now)
+	}
+	if errors.Is(err, errTooManyRefusals) {
+		p.warn(hello, name, now)
+	}
+	return fmt.Errorf("%w: %w", caddytls.ErrPermissionDenied, err)
+}
+
+// decide is the decision. The client's count comes first, so that a client
+// over its limit learns nothing.
+func (p *Permission) decide(client refusingClient, name string, now time.Time) error {
+	if client.tooMany(now) {
+		return errTooManyRefusals
+	}
+	host, err := tenant.NormalizeHost(name)
 	if err != nil {
-		return fmt.Errorf("%w: %w", caddytls.ErrPermissionDenied, err)
+		return err
+	}
+	t := p.app.registry.value.Snapshot().ByHost(host)
+	if err := tenant.Check(t); err != nil {
+		return err
+	}
+	// The hosts of a tenant are sorted: gateways agree on who is within the
+	// budget without talking to one another.
+	if i, found := slices.BinarySearch(t.Hosts, host); !found || i >= p.MaxHosts {
+		return errOverBudget
 	}
 	return nil
 }
 
-// UnmarshalCaddyfile reads the permission, which has no options:
-//
-//	on_demand_tls {
-//	    permission tenant
-//	}
-func (p *Permission) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the module's name
-	if d.NextArg() {
-		return d.ArgErr()
+// warn tells the operator of clients over the limit, in one line per interval
+// however many there are.
+func (p *Permission) warn(hello *tls.ClientHelloInfo, name string, now time.Time) {
+	p.unsaid.Add(1)
+	if !p.sampled.allow(now) {
+		return
 	}
-	if d.NextBlock(d.Nesting()) {
-		return d.Errf("unknown option %q; permission tenant has none", d.Val())
+	if len(name) > 80 {
+		name = name[:80] + "..."
 	}
-	return nil
+	p.log.Warn("refusing handshakes of a client that asked for too many names of no tenant; if it is a balancer, let it send the PROXY protocol or set 'refusals off'",
+		zap.Stringer("client", hello.Conn.RemoteAddr()), zap.String("name", name), zap.Int64("refused", p.unsaid.Swap(0)))
 }
 
 var (
 	_ caddy.Provisioner           = (*Permission)(nil)
+	_ caddy.CleanerUpper          = (*Permission)(nil)
 	_ caddytls.OnDemandPermission = (*Permission)(nil)
-	_ caddyfile.Unmarshaler       = (*Permission)(nil)
 )

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
@@ -140,7 +141,7 @@ func TestCertificatesAreForDomainsOfActiveTenantsOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Permission{app: app.(*App)}
+	p := &Permission{app: app.(*App), now: time.Now, MaxHosts: defaultMaxHosts}
 	for name, allowed := range map[string]bool{
 		"pets.acme.example": true, "PETS.acme.example": true, "sleepy.example": false, "acme-pets.pets.test": false,
 		"x.pets.acme.example": false, "": false, "127.0.0.1": false, "*": false, "*.acme.example": false,

@@ -37,8 +37,8 @@ func options(more ...string) string {
 
 // tenantSite is a site for the tenants under petstore.test.
 func tenantSite(upstream string) string {
-	return lines("*.petstore.test {", "tls internal", "import gateway", "}", "https:// {", "tls internal {", "on_demand", "}", "import gateway", "}",
-		"(gateway) {", "tenant {", "host petstore.test", "}", "tenant_rate_limit", "tenant_identity", "reverse_proxy "+upstream, "}")
+	return lines("(gateway) {", "tenant {", "host petstore.test", "}", "tenant_rate_limit", "tenant_identity", "reverse_proxy "+upstream, "}",
+		"*.petstore.test {", "tls internal", "import gateway", "}", "https:// {", "tls internal {", "on_demand", "}", "import gateway", "}")
 }
 
 // startGateway starts the binary, that of the checkout if it is empty, and
