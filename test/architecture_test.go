@@ -41,15 +41,17 @@ var rules = map[string]rule{
 	"caddymodule/auth":                  {ours: "caddymodule/tenant caddymodule/internal/strictjson", theirs: "github.com/golang-jwt/jwt/v5"},
 	"caddymodule/identity":              {ours: "caddymodule/tenant caddymodule/internal/strictjson", theirs: "github.com/golang-jwt/jwt/v5"},
 	"caddymodule/audit":                 {ours: "caddymodule/tenant"},
+	"caddymodule/sketch":                {},
 	"caddymodule/ratelimit":             {theirs: "github.com/redis/go-redis/v9"}, // and see the test on files
 	"caddymodule/ratelimit/limitertest": {ours: "caddymodule/ratelimit"},
 	"caddymodule/ratelimit/redistest":   {theirs: "github.com/redis/go-redis/v9"},
 	"caddymodule": {
 		ours: "caddymodule/tenant caddymodule/registry caddymodule/resolve caddymodule/auth caddymodule/identity " +
-			"caddymodule/audit caddymodule/ratelimit",
-		theirs: "github.com/caddyserver/ go.uber.org/zap github.com/prometheus/",
+			"caddymodule/audit caddymodule/ratelimit caddymodule/sketch",
+		theirs: "github.com/caddyserver/ go.uber.org/zap github.com/prometheus/ github.com/spf13/cobra github.com/dustin/go-humanize",
 	},
 	"caddymodule/cmd/caddy": {ours: "caddymodule", theirs: "github.com/caddyserver/caddy/v2"},
+	"backend/issuer":        {ours: "caddymodule/tenant caddymodule/identity", standard: "net/http database/sql"},
 	"backend/petstore":      {ours: "caddymodule/tenant", standard: "net/http database/sql"},
 	"backend/sqldb":         {ours: "backend/petstore", theirs: "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3", standard: "net/http"},
 	"backend/sqlstore":      {ours: "backend/petstore backend/sqldb caddymodule/tenant", standard: "net/http"},
@@ -60,7 +62,7 @@ var rules = map[string]rule{
 		theirs:   "github.com/prometheus/client_golang",
 		standard: "database/sql",
 	},
-	"backend": {ours: "backend/petstore backend/sqldb backend/sqlstore backend/control backend/httpapi caddymodule/identity caddymodule/tenant"},
+	"backend": {ours: "backend/petstore backend/sqldb backend/sqlstore backend/control backend/httpapi backend/issuer caddymodule/identity caddymodule/tenant"},
 	// Tests look from outside: at the binaries, not into the packages.
 	"test/harness": {theirs: "github.com/jackc/pgx/v5"},
 }
