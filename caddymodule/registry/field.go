@@ -14,7 +14,7 @@ import (
 
 // fieldNames are the fields of a record, as columns of a query and as keys of a
 // file. Only the slug is required.
-var fieldNames = []string{"id", "slug", "name", "plan", "status", "limits", "hosts", "created_at"}
+var fieldNames = []string{"id", "slug", "name", "plan", "status", "limits", "hosts", "upstreams", "created_at"}
 
 func isField(name string) bool { return slices.Contains(fieldNames, name) }
 
@@ -62,6 +62,8 @@ func (r *Record) store(name string, value any) (err error) {
 		r.Limits, err = text(value)
 	case "hosts":
 		r.Hosts, err = list(value)
+	case "upstreams":
+		r.Upstreams, err = list(value)
 	case "created_at":
 		r.Created, err = instant(value)
 	}

@@ -14,6 +14,8 @@ const (
 	maxName   = 512
 	maxLimits = 512
 	maxHosts  = 1000
+
+	maxUpstreams = 16
 )
 
 // parser turns records into tenants.
@@ -124,7 +126,27 @@ func (p *parser) fill(t *tenant.Tenant, r *Record) (err error) {
 	if t.Limits = r.Limits; t.Limits != "" {
 		t.Limits = p.share(t.Limits)
 	}
-	return nil
+	t.Upstreams, err = upstreams(r.Upstreams)
+	return err
+}
+
+// upstreams reads the tenant's own backends. One that can't be read is not left
+// out: the tenant's requests would go to a backend that is not its own.
+func upstreams(list []string) ([]string, error) {
+	if len(list) > maxUpstreams {
+		return nil, fmt.Errorf("expected at most %d upstreams, found %d", maxUpstreams, len(list))
+	}
+	var read []string
+	for _, s := range list {
+		address, err := tenant.ParseUpstream(s)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(read, address) {
+			read = append(read, address)
+		}
+	}
+	return read, nil
 }
 
 // checkID accepts what is safe as a header value and in a log line.
@@ -165,5 +187,5 @@ func (p *parser) hosts(r *Record, report *problems) []string {
 
 func equal(a, b *tenant.Tenant) bool {
 	return a.ID == b.ID && a.Slug == b.Slug && a.Name == b.Name && a.Plan == b.Plan &&
-		a.Status == b.Status && a.Limits == b.Limits && slices.Equal(a.Hosts, b.Hosts)
+		a.Status == b.Status && a.Limits == b.Limits && slices.Equal(a.Hosts, b.Hosts) && slices.Equal(a.Upstreams, b.Upstreams)
 }

@@ -16,6 +16,8 @@ type Record struct {
 	Status string
 	Limits string
 	Hosts  []string
+	// Upstreams are the tenant's own backends, if it has any.
+	Upstreams []string
 	// Created decides who is older when two records claim one name. Those that
 	// have it are older than those without; among the latter, the first one is.
 	Created time.Time

@@ -25,6 +25,9 @@ type Tenant struct {
 	// Limits, when not empty, replaces the numbers of the plan: a list as in
 	// "200/1h 10/1s".
 	Limits string
+	// Upstreams are the tenant's own backends in the form of [ParseUpstream];
+	// none means the one that tenants share.
+	Upstreams []string
 }
 
 // Plan is a plan's name: lower-case letters, digits, hyphens and underscores,
