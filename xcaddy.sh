@@ -60,7 +60,8 @@ need_go() {
 	# Without a home folder Go has no place for its caches.
 	if [ ! -w "${HOME:-/nonexistent}" ]; then
 		export GOCACHE="${GOCACHE:-$root/bin/.cache/build}" GOPATH="${GOPATH:-$root/bin/.cache/go}"
-		export GOFLAGS="${GOFLAGS-} -modcacherw" # so that bin can be deleted
+		GOFLAGS="$(go env GOFLAGS) -modcacherw" # so that bin can be deleted
+		export GOFLAGS
 	fi
 }
 
@@ -169,7 +170,7 @@ our_module=github.com/caddy-tenancy/caddy-tenancy
 
 # inputs FOLDER... prints everything that the bytes of a binary depend on.
 inputs() {
-	go env GOVERSION GOOS GOARCH GOAMD64 GOARM64 GOEXPERIMENT GOFLAGS
+	go env GOVERSION GOOS GOARCH GOAMD64 GOARM64 GOEXPERIMENT GOFLAGS | sed 's/ *-modcacherw//'
 	say "${build_flags[*]} $ldflags"
 	hash_of go.mod go.sum "$@"
 }

@@ -78,6 +78,7 @@ tools() {
 	need gcc gcc libc6-dev || status=1 # the race detector links with it
 	need redis-server redis-server || status=1
 	need initdb postgresql || status=1
+	need ss iproute2 || status=1 # tells who holds a port
 	need shellcheck shellcheck || status=1
 	need_promtool || status=1
 	return "$status"
