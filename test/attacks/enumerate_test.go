@@ -48,6 +48,9 @@ func TestNoAnswerTellsWhichTenantsExist(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"} {
 		for _, path := range []string{"/", "/api/pets", "/healthz", "/metrics", "/.well-known/jwks.json", "/.well-known/acme-challenge/x", "/api/admin/tenants", "/../x"} {
 			for _, lines := range [][]string{nil, {"Origin: https://evil.example", "Access-Control-Request-Method: PUT"}, {"Authorization: Bearer x"}, {"Range: bytes=0-1"}, {"If-None-Match: *"}, {"Accept-Encoding: gzip", "Accept: text/html"}, {"Upgrade: websocket", "Connection: Upgrade"}, {"Expect: 100-continue", "Content-Length: 1"}} {
+				if lines != nil && method != "GET" && method != "OPTIONS" {
+					continue
+				}
 				want := ""
 				for name, host := range hosts {
 					// A label of 64 bytes is no server name; all go over one that is.
