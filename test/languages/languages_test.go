@@ -1,0 +1,118 @@
+package languages
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	page    = "../../docs/identity.md"
+	vectors = "../../caddymodule/identity/testdata/vectors.json"
+)
+
+// The drivers print what the function on the page makes of each case: the
+// tenant, or nothing.
+const (
+	nodeDriver = `
+const v = JSON.parse(require("node:fs").readFileSync(process.argv[2], "utf8"));
+console.log(JSON.stringify(v.cases.map((c) => {
+  try { return verify([c.token], v.jwks, v.now).tenant; } catch { return ""; }
+})));
+for (const values of [undefined, [], [v.cases[0].token, v.cases[0].token]]) {
+  try { verify(values, v.jwks, v.now); process.exit(3); } catch { /* refused */ }
+}
+`
+	pythonDriver = `
+import sys
+with open(sys.argv[1], encoding="utf-8") as f:
+    v = json.load(f)
+out = []
+for c in v["cases"]:
+    try:
+        out.append(verify([c["token"]], v["jwks"], v["now"])["tenant"])
+    except Exception:
+        out.append("")
+print(json.dumps(out))
+for values in ([], [v["cases"][0]["token"]] * 2):
+    try:
+        verify(values, v["jwks"], v["now"])
+        sys.exit(3)
+    except ValueError:
+        pass
+`
+)
+
+func TestTheVerifiersOnThePageAgreeWithTheVectors(t *testing.T) {
+	for _, l := range []struct{ name, fence, driver, file, command, needs string }{
+		{"Node.js", "```js\n", nodeDriver, "verify.cjs", "node", "Debian's package nodejs"},
+		{"Python", "```python\n", pythonDriver, "verify.py", "python3", "Debian's packages python3 and python3-cryptography"},
+	} {
+		t.Run(l.name, func(t *testing.T) {
+			script := filepath.Join(t.TempDir(), l.file)
+			if err := os.WriteFile(script, []byte(block(t, l.fence)+l.driver), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			path, err := filepath.Abs(vectors)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(l.command, script, path).Output()
+			if err != nil {
+				t.Fatalf("running %s, which is in %s: %v\n%s", l.command, l.needs, err, stderr(err))
+			}
+			var got []string
+			if err := json.Unmarshal(out, &got); err != nil {
+				t.Fatalf("it printed %q: %v", out, err)
+			}
+			compare(t, got)
+		})
+	}
+}
+
+// block returns the one code block of the page that begins with the fence.
+func block(t *testing.T, fence string) string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), fence)
+	code, after, closed := strings.Cut(rest, "```\n")
+	if !ok || !closed || strings.Contains(after, fence) {
+		t.Fatalf("%s: expected one code block %q", page, fence)
+	}
+	return code
+}
+
+func compare(t *testing.T, got []string) {
+	t.Helper()
+	data, err := os.ReadFile(vectors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Cases []struct{ Name, Tenant string }
+	}
+	if err := json.Unmarshal(data, &want); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(want.Cases) || len(got) == 0 {
+		t.Fatalf("%d answers to %d cases", len(got), len(want.Cases))
+	}
+	for i, c := range want.Cases {
+		if got[i] != c.Tenant {
+			t.Errorf("%s: %q, want %q", c.Name, got[i], c.Tenant)
+		}
+	}
+}
+
+func stderr(err error) string {
+	if e, ok := err.(*exec.ExitError); ok {
+		return string(e.Stderr)
+	}
+	return ""
+}
