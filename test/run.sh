@@ -54,6 +54,18 @@ need() {
 	has "$command" || missing "$command" "$*"
 }
 
+# Python verifies signatures with a package of its own.
+need_python() {
+	has_python() { command -v python3 >/dev/null && python3 -c 'import cryptography' 2>/dev/null; }
+	if has_python; then return; fi
+	if can_install; then
+		echo "installing python3 python3-cryptography"
+		update
+		"${as_root[@]}" apt-get install -y -qq --no-install-recommends python3 python3-cryptography >>"$cache/apt.log" 2>&1
+	fi
+	has_python || missing python3 "python3-cryptography"
+}
+
 # promtool is one file of a package whose service nobody asked for, so that
 # only the file is taken.
 need_promtool() {
@@ -80,6 +92,8 @@ tools() {
 	need initdb postgresql || status=1
 	need ss iproute2 || status=1 # tells who holds a port
 	need shellcheck shellcheck || status=1
+	need node nodejs || status=1
+	need_python || status=1
 	need_promtool || status=1
 	return "$status"
 }
