@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"encoding/binary"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type MemoryOptions struct {
 // forgets keys by itself as their windows pass.
 type Memory struct {
 	now     func() int64
+	hasher  hasher
 	clients *table[Key]
 	tenants *table[string]
 }
@@ -35,10 +37,12 @@ func NewMemory(opts MemoryOptions) *Memory {
 	if opts.MaxKeys <= 0 {
 		opts.MaxKeys = DefaultMaxKeys
 	}
+	h := newHasher()
 	return &Memory{
 		now:     microClock(opts.Now),
-		clients: newTable[Key](opts.MaxKeys),
-		tenants: newTable[string](opts.MaxKeys),
+		hasher:  h,
+		clients: newTable(opts.MaxKeys, h.key),
+		tenants: newTable(opts.MaxKeys, h.tenant),
 	}
 }
 
@@ -66,15 +70,15 @@ func (m *Memory) Take(_ context.Context, key Key, p *Policy, cost int64) (Decisi
 func (m *Memory) vacate(key Key, p *Policy) {
 	now := m.now()
 	if p.slots[PerTenant] {
-		s := &m.tenants.shards[shardOfTenant(key.Tenant)]
-		s.mu.Lock()
-		m.tenants.account(s, key.Tenant, now).vacate()
+		hash := m.hasher.tenant(key.Tenant)
+		s := m.tenants.lock(hash)
+		m.tenants.account(s, hash, key.Tenant, now).vacate()
 		s.mu.Unlock()
 	}
 	if p.slots[PerClient] {
-		s := &m.clients.shards[shardOfKey(key)]
-		s.mu.Lock()
-		m.clients.account(s, key, now).vacate()
+		hash := m.hasher.key(key)
+		s := m.clients.lock(hash)
+		m.clients.account(s, hash, key, now).vacate()
 		s.mu.Unlock()
 	}
 }
@@ -85,16 +89,16 @@ func (m *Memory) decide(key Key, p *Policy, a ask, v *verdict) {
 	now := m.now()
 	var accounts [2]*account
 	if p.levels[PerTenant] {
-		s := &m.tenants.shards[shardOfTenant(key.Tenant)]
-		s.mu.Lock()
+		hash := m.hasher.tenant(key.Tenant)
+		s := m.tenants.lock(hash)
 		defer s.mu.Unlock()
-		accounts[PerTenant] = m.tenants.account(s, key.Tenant, now)
+		accounts[PerTenant] = m.tenants.account(s, hash, key.Tenant, now)
 	}
 	if p.levels[PerClient] {
-		s := &m.clients.shards[shardOfKey(key)]
-		s.mu.Lock()
+		hash := m.hasher.key(key)
+		s := m.clients.lock(hash)
 		defer s.mu.Unlock()
-		accounts[PerClient] = m.clients.account(s, key, now)
+		accounts[PerClient] = m.clients.account(s, hash, key, now)
 	}
 	decide(p, &accounts, now, a, v)
 }
@@ -122,28 +126,37 @@ func (v *verdict) decision(p *Policy, allowed bool) Decision {
 	return d
 }
 
-// The shard of a key is chosen with a few multiplications instead of a second
-// full hash: collisions cost waiting, nothing else.
+// The shard of a key among a gateway's purses is chosen with a few
+// multiplications instead of a full hash: collisions cost waiting, nothing
+// else.
 
-func shardOfTenant(tenant string) uint64 {
-	h := uint64(len(tenant))
-	for i := range min(len(tenant), 16) {
-		h = (h ^ uint64(tenant[i])) * 0x100000001b3
+const (
+	mixA = 0x9e3779b97f4a7c15
+	mixB = 0xc2b2ae3d27d4eb4f
+)
+
+// tail returns the last eight bytes of a string, which is where tenants with
+// systematic names differ, and its length.
+func tail(s string) uint64 {
+	n := len(s)
+	if n < 8 {
+		h := uint64(n)
+		for i := range n {
+			h = h<<8 | uint64(s[i])
+		}
+		return h
 	}
-	return (h * 0x9e3779b97f4a7c15) >> 56
+	s = s[n-8:]
+	return uint64(n)<<56 ^ (uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56)
 }
 
 func shardOfKey(key Key) uint64 {
 	a := key.Client.As16()
-	h := uint64(len(key.Tenant))
-	// An IPv4 address is in the last four bytes, a /64 in the first eight.
-	for _, i := range [...]int{0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15} {
-		h = (h ^ uint64(a[i])) * 0x100000001b3
-	}
-	for i := range min(len(key.Tenant), 8) {
-		h = (h ^ uint64(key.Tenant[i])) * 0x100000001b3
-	}
-	return (h * 0x9e3779b97f4a7c15) >> 56
+	// An IPv4 address is in the last bytes, a /64 in the first.
+	h := (tail(key.Tenant)*mixA ^ binary.BigEndian.Uint64(a[8:])) * mixB
+	h = (h ^ h>>32 ^ binary.BigEndian.Uint64(a[:8])) * mixA
+	return (h ^ h>>29) * mixB >> 56
 }
 
 var _ Limiter = (*Memory)(nil)

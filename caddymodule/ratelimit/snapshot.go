@@ -60,9 +60,9 @@ func (m *Memory) Snapshot(w io.Writer) error {
 		var buf []byte
 		// The lock is held to copy, never to write.
 		s.mu.Lock()
-		for key, a := range s.entries {
+		s.each(func(key Key, a *account) {
 			if a.empty(now) {
-				continue
+				return
 			}
 			buf = append(buf, recordClient)
 			buf = appendBytes(buf, key.Tenant)
@@ -70,7 +70,7 @@ func (m *Memory) Snapshot(w io.Writer) error {
 			buf = appendBytes(buf, string(addr))
 			buf = appendAccount(buf, a)
 			records++
-		}
+		})
 		s.mu.Unlock()
 		if err := flush(buf); err != nil {
 			return err
@@ -80,15 +80,15 @@ func (m *Memory) Snapshot(w io.Writer) error {
 		s := &m.tenants.shards[i]
 		var buf []byte
 		s.mu.Lock()
-		for tenant, a := range s.entries {
+		s.each(func(tenant string, a *account) {
 			if a.empty(now) {
-				continue
+				return
 			}
 			buf = append(buf, recordTenant)
 			buf = appendBytes(buf, tenant)
 			buf = appendAccount(buf, a)
 			records++
-		}
+		})
 		s.mu.Unlock()
 		if err := flush(buf); err != nil {
 			return err
@@ -158,23 +158,20 @@ func (m *Memory) Restore(r io.Reader) error {
 			continue
 		}
 		if rec.kind == recordTenant {
-			s := &m.tenants.shards[shardOfTenant(rec.key.Tenant)]
-			s.mu.Lock()
-			m.tenants.adopt(s, rec.key.Tenant, rec.account, now)
-			s.mu.Unlock()
-			continue
+			m.tenants.adopt(rec.key.Tenant, rec.account, now)
+		} else {
+			m.clients.adopt(rec.key, rec.account, now)
 		}
-		s := &m.clients.shards[shardOfKey(rec.key)]
-		s.mu.Lock()
-		m.clients.adopt(s, rec.key, rec.account, now)
-		s.mu.Unlock()
 	}
 	return nil
 }
 
 // adopt takes over a restored account, unless the key has one by now.
-func (t *table[K]) adopt(s *shard[K], key K, a *account, now int64) {
-	if have := t.account(s, key, now); have.empty(now) {
+func (t *table[K]) adopt(key K, a *account, now int64) {
+	hash := t.hash(key)
+	s := t.lock(hash)
+	defer s.mu.Unlock()
+	if have := t.account(s, hash, key, now); have.empty(now) {
 		*have = *a
 	}
 }

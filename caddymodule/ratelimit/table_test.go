@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -66,5 +67,40 @@ func TestAFullTableRefusesTooMuchRatherThanTooLittle(t *testing.T) {
 	}
 	if total < 3*shards {
 		t.Errorf("%d admitted in all, expected at least the %d of the keys with their own count", total, 3*shards)
+	}
+}
+
+// The table is held against a map: colliding hashes, removals in the middle of
+// a run of slots, and growth.
+func TestTheTableFindsWhatAMapFinds(t *testing.T) {
+	tab := newTable(1<<20, func(k int) uint64 { return uint64(k%37) << 3 }) // one shard, few homes
+	want := map[int]*account{}
+	rng := rand.New(rand.NewPCG(3, 4))
+	live := int64(1_000_000)
+	for step := range int64(20_000) {
+		key := rng.IntN(600)
+		hash := tab.hash(key)
+		s := tab.lock(hash)
+		got := s.find(uint32(hash), key)
+		if (want[key] != nil) != (got != nil) || got != nil && got != want[key] {
+			t.Fatalf("step %d: key %d is %p, expected %p", step, key, got, want[key])
+		}
+		switch {
+		case got == nil:
+			a := tab.account(s, hash, key, 0)
+			// Not empty until it is made so below.
+			a.windows = []window{{id: concurrentID, sum: 1}}
+			a.seen = live
+			want[key] = a
+		case rng.IntN(2) == 0:
+			got.windows = nil
+			got.seen = 0
+			s.sweep(1, len(s.slots)+1)
+			delete(want, key)
+		}
+		if s.keys != len(want) {
+			t.Fatalf("step %d: %d keys, expected %d", step, s.keys, len(want))
+		}
+		s.mu.Unlock()
 	}
 }
