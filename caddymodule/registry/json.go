@@ -6,31 +6,59 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf8"
+)
+
+// document is what a JSON text says: the list of tenants, and in a feed perhaps
+// more.
+type document struct {
+	tenants []Record
+	// delta says that tenants are only those that are new or different, and removed
+	// names those that are gone.
+	delta   bool
+	removed []string
+	// cursor is what to ask for the next delta with, empty if there is none.
+	cursor string
+	// total counts the tenants and version the changes, -1 if the feed does not.
+	total, version int64
+}
+
+// fileKeys and feedKeys are the keys that a text may have on top.
+var (
+	fileKeys = []string{"tenants"}
+	feedKeys = []string{"tenants", "removed", "delta", "cursor", "total", "version"}
 )
 
 // parseJSON reads {"tenants": [{"slug": ...}, ...]}. A fault in the text makes an
 // error, a fault in one record that record's Err. It reads token by token, since
 // encoding/json's own mapping takes "SLUG" for "slug" and the last of two.
 func parseJSON(data []byte) ([]Record, error) {
+	doc, err := parseDocument(data, fileKeys)
+	return doc.tenants, err
+}
+
+func parseDocument(data []byte, keys []string) (document, error) {
 	if !utf8.Valid(data) {
-		return nil, errors.New("expected UTF-8")
+		return document{}, errors.New("expected UTF-8")
 	}
 	p := &jsonParser{dec: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
 	p.dec.UseNumber()
-	records, err := p.document()
+	doc, err := p.document(keys)
 	var syntax *json.SyntaxError
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, fmt.Errorf("line %d: the text ends too early", p.lineAt(int64(len(data))))
+		return document{}, fmt.Errorf("line %d: the text ends too early", p.lineAt(int64(len(data))))
 	case errors.As(err, &syntax):
 		// Whichever is further: for some errors the decoder's own offset lies a token
 		// back.
-		return nil, fmt.Errorf("line %d: %w", p.lineAt(max(syntax.Offset, p.dec.InputOffset())), err)
+		return document{}, fmt.Errorf("line %d: %w", p.lineAt(max(syntax.Offset, p.dec.InputOffset())), err)
 	case err != nil:
-		return nil, fmt.Errorf("line %d: %w", p.lineAt(p.dec.InputOffset()), err)
+		return document{}, fmt.Errorf("line %d: %w", p.lineAt(p.dec.InputOffset()), err)
 	}
-	return records, nil
+	return doc, nil
 }
 
 type jsonParser struct {
@@ -59,35 +87,73 @@ func (p *jsonParser) lineAt(offset int64) int {
 	return p.line
 }
 
-func (p *jsonParser) document() ([]Record, error) {
+func (p *jsonParser) document(keys []string) (document, error) {
+	doc := document{total: -1, version: -1}
 	if err := p.open('{', `an object with "tenants"`); err != nil {
-		return nil, err
+		return doc, err
 	}
-	var records []Record
-	found := false
+	var met []string
 	for p.dec.More() {
-		name, err := p.dec.Token()
+		token, err := p.dec.Token()
 		if err != nil {
-			return nil, err
+			return doc, err
 		}
-		if name != "tenants" || found {
-			return nil, fmt.Errorf(`unexpected key %q: expected "tenants" once and nothing else`, name)
+		key, _ := token.(string)
+		if !slices.Contains(keys, key) || slices.Contains(met, key) {
+			return doc, fmt.Errorf("unexpected key %q: expected each of %s once", clip(key), strings.Join(keys, ", "))
 		}
-		found = true
-		if records, err = p.tenants(); err != nil {
-			return nil, err
+		met = append(met, key)
+		if err := p.member(&doc, key); err != nil {
+			return doc, err
 		}
 	}
 	if _, err := p.dec.Token(); err != nil {
-		return nil, err
+		return doc, err
 	}
-	if !found {
-		return nil, errors.New(`expected "tenants", found nothing`)
+	if !slices.Contains(met, "tenants") {
+		return doc, errors.New(`expected "tenants", found nothing`)
 	}
 	if _, err := p.dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("expected nothing after the object")
+		return doc, errors.New("expected nothing after the object")
 	}
-	return records, nil
+	return doc, nil
+}
+
+func (p *jsonParser) member(doc *document, key string) (err error) {
+	if key == "tenants" {
+		doc.tenants, err = p.tenants()
+		return err
+	}
+	value, err := p.value(maxDepth)
+	if err != nil {
+		return err
+	}
+	ok := false
+	switch key {
+	case "delta":
+		doc.delta, ok = value.(bool)
+	case "cursor":
+		doc.cursor, ok = value.(string)
+	case "removed":
+		items, isList := value.([]any)
+		if doc.removed, err = texts(items); isList && err == nil {
+			ok = true
+		}
+	case "total":
+		doc.total, ok = count(value)
+	case "version":
+		doc.version, ok = count(value)
+	}
+	if !ok {
+		return fmt.Errorf("reading %q: expected another type, found %s", key, describe(value))
+	}
+	return nil
+}
+
+func count(value any) (int64, bool) {
+	number, _ := value.(json.Number)
+	n, err := strconv.ParseInt(number.String(), 10, 64)
+	return n, err == nil && n >= 0
 }
 
 func (p *jsonParser) tenants() ([]Record, error) {

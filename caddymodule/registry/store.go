@@ -63,10 +63,10 @@ type keeper struct {
 	store  Store
 	source string
 
-	next   chan kept     // the latest that waits to be saved
-	saves  chan error    // how the latest save went
-	stop   chan struct{} // closed to end
-	done   chan struct{} // closed when ended
+	next  chan kept     // the latest that waits to be saved
+	saves chan error    // how the latest save went
+	stop  chan struct{} // closed to end
+	done  chan struct{} // closed when ended
 
 	saved   *Snapshot // that was last handed over, and when
 	savedAt time.Time

@@ -30,7 +30,7 @@ func parseYAML(data []byte) ([]Record, error) {
 	var list *yaml.Node
 	for i := 0; i < len(root.Content); i += 2 {
 		if name := root.Content[i]; name.Value != "tenants" || list != nil {
-			return nil, fmt.Errorf(`line %d: unexpected key %q: expected "tenants" once and nothing else`, name.Line, clip(name.Value))
+			return nil, fmt.Errorf("line %d: unexpected key %q: expected each of tenants once", name.Line, clip(name.Value))
 		}
 		list = resolveAlias(root.Content[i+1])
 	}
