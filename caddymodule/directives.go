@@ -16,6 +16,7 @@ func init() {
 	caddy.RegisterModule(new(Identity))
 	caddy.RegisterModule(new(MatchTenant))
 	caddy.RegisterModule(new(Permission))
+	caddy.RegisterModule(new(Upstreams))
 	caddy.RegisterModule(new(Admin))
 
 	registerCommand()

@@ -14,6 +14,7 @@
 //	http.handlers.tenant_rate_limit  how much? headers or 429
 //	http.handlers.tenant_identity    inject the tenant headers and the signed identity
 //	http.matchers.tenant             @gold tenant plan premium enterprise
+//	http.reverse_proxy.upstreams.tenant  a tenant's own backends, or the shared ones
 //	tls.permission.tenant            certificates only for the domains of active tenants
 //	admin.api.tenancy                list, show, explain, refresh
 //
