@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -15,7 +16,9 @@ import (
 
 // Admin adds routes to Caddy's admin API, for operators:
 //
-//	GET  /tenancy/tenants          every tenant in the index, and what was skipped
+//	GET  /tenancy/tenants          every tenant in the index, and what was skipped;
+//	                               the header Tenancy-Registry-Age has the seconds
+//	                               since the source was last known to say the same
 //	GET  /tenancy/tenants/{slug}   one tenant and the limits in force for it
 //	GET  /tenancy/explain?host=H   which tenant a host means, and why not
 //	POST /tenancy/refresh          read the source now
@@ -76,6 +79,7 @@ func (a *Admin) list(w http.ResponseWriter, _ *http.Request) error {
 		return err
 	}
 	snapshot := app.registry.value.Snapshot()
+	w.Header().Set("Tenancy-Registry-Age", strconv.Itoa(int(app.registry.value.Stats().Age.Seconds())))
 	out := struct {
 		Source   string       `json:"source"`
 		Loaded   time.Time    `json:"loaded"`

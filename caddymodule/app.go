@@ -50,13 +50,14 @@ type App struct {
 
 	log      *zap.Logger
 	plans    plans
-	registry *pooled[*registry.Registry]
+	registry *pooled[*tenants]
 	limiter  *pooled[ratelimit.Limiter]
 	auditor  *pooled[*audit.Recorder]
 	guessed  *pooled[*guesses]
 	signer   lazySigner
 
 	verifiers []*auth.Verifier // of all tenant_auth; complete before the first request
+	started   bool
 	stopLog   func()
 	sampled   *sampler // for warnings of requests
 	alerts    *sampler // for events
@@ -88,7 +89,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.signer.configure(a.Identity, a.plans.fallback); err != nil {
 		return err
 	}
-	if a.registry, err = a.Source.open(repl); err != nil {
+	if a.registry, err = a.Source.open(ctx, repl); err != nil {
 		return err
 	}
 	if a.limiter, err = a.Limiter.open(repl); err != nil {
@@ -121,6 +122,8 @@ func (a *App) Start() error {
 	if err := a.signer.load(); err != nil {
 		return err
 	}
+	a.started = true
+	a.registry.value.store.start(a.ctx.Storage())
 	if err := a.Audit.prepare(caddy.NewReplacer()); err != nil {
 		return err
 	}
@@ -155,6 +158,9 @@ func (a *App) Cleanup() error {
 	collectors.release(a)
 	if err := a.saveLimits(); err != nil {
 		a.log.Error("the counts could not be saved; the next start begins with older ones", zap.Error(err))
+	}
+	if a.registry != nil && a.registry.fresh && !a.started {
+		a.registry.value.store.abandon()
 	}
 	return errors.Join(a.registry.release(), a.limiter.release(), a.auditor.release(), a.guessed.release())
 }

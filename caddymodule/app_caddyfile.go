@@ -9,9 +9,12 @@ import (
 // parseApp reads the global option:
 //
 //	tenancy {
-//	    source sqlite|postgres|file <address> {
-//	        query    <sql>
-//	        interval <duration>
+//	    source sqlite|postgres|file|http <address> {
+//	        query     <sql>
+//	        interval  <duration>
+//	        header    <name> <value>
+//	        long_poll <duration>
+//	        max_stale <duration>
 //	    }
 //	    redis [<url>] {
 //	        namespace <prefix>
@@ -108,33 +111,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	if a.Source.Type == "" {
-		return d.Err("tenancy: no source of tenants; expected 'source sqlite PATH', 'source postgres DSN' or 'source file PATH'")
-	}
-	return nil
-}
-
-func (c *SourceConfig) unmarshal(d *caddyfile.Dispenser) error {
-	if !d.AllArgs(&c.Type, &c.Address) {
-		return d.Err("source: expected a type (sqlite, postgres or file) and an address")
-	}
-	switch c.Type {
-	case "sqlite", "postgres", "file":
-	default:
-		return d.Errf("source: unknown type %q; expected sqlite, postgres or file", c.Type)
-	}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch d.Val() {
-		case "query":
-			if !d.AllArgs(&c.Query) {
-				return d.Err("query: expected one SQL statement in quotes or backticks")
-			}
-		case "interval":
-			if err := durationArg(d, &c.Interval); err != nil {
-				return err
-			}
-		default:
-			return d.Errf("source: unknown option %q; expected query or interval", d.Val())
-		}
+		return d.Err("tenancy: no source of tenants; " + expectedSource)
 	}
 	return nil
 }

@@ -36,8 +36,9 @@ var (
 	// problemMisdirected answers a request for another host than the one its
 	// TLS connection was made for; a client then makes another connection.
 	problemMisdirected = newProblem(http.StatusMisdirectedRequest, "about:blank", "Misdirected Request", "", 0)
-	// problemStarting answers until the first list of tenants has been read.
-	problemStarting = newProblem(http.StatusServiceUnavailable, typeReducedCapacity, "Service Unavailable", "The service is starting. Try again shortly.", 1)
+	// problemStarting answers until the first list of tenants, or the first key to
+	// verify tokens with, has been read, and while the list is too old.
+	problemStarting = newProblem(http.StatusServiceUnavailable, typeReducedCapacity, "Service Unavailable", "The service is not ready. Try again shortly.", 1)
 	// problemStore answers when the limiter's store is down and the plan's
 	// policy is to refuse.
 	problemStore = newProblem(http.StatusServiceUnavailable, typeReducedCapacity, "Service Unavailable", "Capacity is reduced for a moment. Try again shortly.", 1)

@@ -172,7 +172,7 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		{appOptions, "@x tenant colour red\nrespond @x x", `unknown "colour"; expected plan or slug`},
 		{appOptions, "@x tenant slug A/B\nrespond @x x", "lower-case"},
 		{"", fullSite, "no source of tenants"},
-		{"\nsource ldap x", fullSite, `unknown type "ldap"; expected sqlite, postgres or file`},
+		{"\nsource ldap x", fullSite, `unknown type "ldap"; expected sqlite, postgres, file or http`},
 		{"\nsource file {dir}/x.json\nsource file {dir}/y.json", fullSite, "source: given twice"},
 		{appOptions + "\nplan free 1/1h", fullSite, `plan "free": given twice`},
 		{appOptions + "\nplan gold", fullSite, `plan "gold"`},

@@ -121,6 +121,12 @@ func (h *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	}
 	s.source, s.prefix = answer.Source, answer.Prefix
 	s.attach(r)
+	if h.app.registry.value.Stale() {
+		if h.app.sampled.allow(start) {
+			h.log.Error("the list of tenants is older than max_stale; answering 503")
+		}
+		return problemStarting.answer(w, r)
+	}
 	if err != nil || s.tenant == nil {
 		if snapshot.LoadedAt().IsZero() {
 			return problemStarting.answer(w, r)
