@@ -94,7 +94,7 @@ func NewRedis(opts RedisOptions) (*Redis, error) {
 	if opts.MaxKeys <= 0 {
 		opts.MaxKeys = DefaultMaxKeys
 	}
-	client, err := openRedis(opts.URL)
+	client, err := openRedis(opts.URL, opts.Budget)
 	if err != nil {
 		return nil, err
 	}

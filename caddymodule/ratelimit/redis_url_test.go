@@ -17,7 +17,7 @@ func TestOpenRedisNeverRepeatsACommandAndGivesUpSoon(t *testing.T) {
 		"redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/1?master_name=main&max_retries=7",
 		"redis+cluster://user:pa%2Css@10.0.0.1:6379,10.0.0.2:6379?max_retries=7",
 	} {
-		c, err := openRedis(url)
+		c, err := openRedis(url, DefaultBudget)
 		if err != nil {
 			t.Errorf("openRedis(%q): %v", url, err)
 			continue
@@ -53,7 +53,7 @@ func TestOpenRedisRefusesOtherURLsWithoutShowingPasswords(t *testing.T) {
 		"redis://user:secret@host:port", "redis://user:secret@host/x", "redis+sentinel://user:secret@host:1,host:2",
 		"redis://user:secret@ho st", "redis+cluster://user:secret@a:x,b:y?unknown=1", "valkey+x://h",
 	} {
-		c, err := openRedis(url)
+		c, err := openRedis(url, DefaultBudget)
 		if err == nil {
 			c.Close()
 			t.Errorf("openRedis(%q) succeeded", url)
