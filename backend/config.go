@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +23,9 @@ import (
 // dataConfig is the part of the configuration that every command needs: where
 // the data is and how tenants are kept apart.
 type dataConfig struct {
+	baseDomain string
+	publicPort int
+
 	dir       string
 	url       string
 	ownerURL  string
@@ -34,6 +39,8 @@ func (c *dataConfig) register(f *flags) {
 	f.StringVar(&c.url, "database-url", "", "Postgres as the role that serves requests, such as postgres://petapp@host/petstore; empty means SQLite in the data folder")
 	f.StringVar(&c.ownerURL, "owner-url", "", "Postgres as the role that owns the tables, for migrations and new tenants")
 	f.IntVar(&c.mostOpen, "open-databases", 64, "tenants' own databases that are open at one time")
+	f.StringVar(&c.baseDomain, "base-domain", "petstore.localhost", "domain under which tenants have their sites")
+	f.IntVar(&c.publicPort, "public-port", 8443, "port of the gateway, for the addresses in answers")
 	f.StringVar(&c.plans, "plans", "free,basic,premium,enterprise", "plans a tenant may have, the default first")
 	f.StringVar(&c.isolation, "isolation", "shared", "where new tenants' data goes: shared, schema or database")
 }
@@ -65,7 +72,7 @@ func (c *dataConfig) open(ctx context.Context) (_ *backend, err error) {
 	if err := c.connect(ctx, b); err != nil {
 		return nil, err
 	}
-	b.catalog, err = control.Open(ctx, control.Options{DB: b.db, Owner: b.owner, Plans: plans, Isolation: isolation})
+	b.catalog, err = control.Open(ctx, control.Options{DB: b.db, Owner: b.owner, Plans: plans, Isolation: isolation, BaseDomain: c.baseDomain, SiteURL: c.siteURL})
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +126,21 @@ func (c *dataConfig) connect(ctx context.Context, b *backend) (err error) {
 	return nil
 }
 
+func (c *dataConfig) siteURL(slug tenant.Slug) string {
+	host := slug.String() + "." + c.baseDomain
+	if c.publicPort != 443 {
+		host = net.JoinHostPort(host, strconv.Itoa(c.publicPort))
+	}
+	return "https://" + host
+}
+
 func (c *dataConfig) check() ([]tenant.Plan, petstore.Isolation, error) {
+	if _, err := tenant.NormalizeHost(c.baseDomain); err != nil {
+		return nil, "", usageError{fmt.Errorf("reading --base-domain: %w", err)}
+	}
+	if c.publicPort < 1 || c.publicPort > 65535 {
+		return nil, "", usageError{fmt.Errorf("reading --public-port %d: expected 1 to 65535", c.publicPort)}
+	}
 	var plans []tenant.Plan
 	for _, name := range strings.Split(c.plans, ",") {
 		plan, err := tenant.ParsePlan(strings.TrimSpace(name))

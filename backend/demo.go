@@ -17,16 +17,16 @@ var demo = []struct {
 	tenant control.New
 	pets   []petstore.Pet
 }{
-	{control.New{Slug: "acme-pets", Name: "Acme Pets", Plan: "free"}, []petstore.Pet{
+	{control.New{Slug: "acme-pets", Name: "Acme Pets", Plan: "free", NoSamplePet: true}, []petstore.Pet{
 		{Name: "Rex", Species: "dog", Breed: "German Shepherd", Tags: []string{"trained"}, BirthDate: "2021-03-14"},
 		{Name: "Whiskers", Species: "cat", Breed: "Siamese", BirthDate: "2022-07-01"},
 		{Name: "Bubbles", Species: "fish", Breed: "Goldfish"},
 	}},
-	{control.New{Slug: "fluffy-friends", Name: "Fluffy Friends", Plan: "basic"}, []petstore.Pet{
+	{control.New{Slug: "fluffy-friends", Name: "Fluffy Friends", Plan: "basic", NoSamplePet: true}, []petstore.Pet{
 		{Name: "Cotton", Species: "rabbit", Breed: "Angora", Tags: []string{"indoor", "gentle"}},
 		{Name: "Duchess", Species: "cat", Breed: "Persian", BirthDate: "2019-11-23"},
 	}},
-	{control.New{Slug: "paws-and-claws", Name: "Paws and Claws", Plan: "premium"}, []petstore.Pet{
+	{control.New{Slug: "paws-and-claws", Name: "Paws and Claws", Plan: "premium", NoSamplePet: true}, []petstore.Pet{
 		{Name: "Talon", Species: "bird", Breed: "Kestrel", BirthDate: "2020-05-05"},
 		{Name: "Biscuit", Species: "dog", Breed: "Beagle", Tags: []string{"puppy"}, BirthDate: "2025-12-24"},
 		{Name: "Shelly", Species: "turtle"},
@@ -41,8 +41,12 @@ func addDemo(ctx context.Context, b *backend, log *slog.Logger) error {
 		return err
 	}
 	for _, d := range demo {
-		_, err := b.catalog.Create(ctx, d.tenant)
-		if err != nil && !errors.Is(err, control.ErrTaken) {
+		_, err := b.catalog.Create(ctx, d.tenant, "")
+		if errors.Is(err, control.ErrTaken) {
+			// An earlier start may have been cut off in the middle of it.
+			err = b.catalog.Provision(ctx, tenant.MustSlug(d.tenant.Slug))
+		}
+		if err != nil {
 			return err
 		}
 		if err := b.directory.Refresh(ctx); err != nil {

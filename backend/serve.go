@@ -8,27 +8,28 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/httpapi"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/issuer"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/mailer"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
 // serveConfig is the configuration of "petstore serve".
 type serveConfig struct {
 	dataConfig
-	listen     string
-	jwks       string
-	audience   string
-	issuer     string
-	baseDomain string
-	publicPort int
-	demo       bool
-	logLevel   slog.Level
+	listen   string
+	jwks     string
+	audience string
+	issuer   string
+	demo     bool
+	logLevel slog.Level
+	smtpURL  string
+	mailFrom string
 }
 
 func (c *serveConfig) register(f *flags) {
@@ -37,9 +38,9 @@ func (c *serveConfig) register(f *flags) {
 	f.StringVar(&c.jwks, "identity-jwks", "", "file of the gateway's public keys; empty means identity.jwks.json in the data folder")
 	f.StringVar(&c.audience, "identity-audience", "petstore", "audience that a signed identity must name")
 	f.StringVar(&c.issuer, "identity-issuer", "caddy-tenancy", "issuer that a signed identity must name")
-	f.StringVar(&c.baseDomain, "base-domain", "petstore.localhost", "domain under which tenants have their sites")
-	f.IntVar(&c.publicPort, "public-port", 8443, "port of the gateway, for the addresses in answers")
 	f.BoolVar(&c.demo, "demo", false, "add three demo tenants, the first time only")
+	f.StringVar(&c.smtpURL, "smtp-url", "", "mail server, such as smtp://user:password@host:587 (also as SMTP_URL); empty writes mail into data/outbox")
+	f.StringVar(&c.mailFrom, "mail-from", "", "sender of mail; empty means petstore@ the base domain")
 	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "least level to log: DEBUG, INFO, WARN or ERROR")
 }
 
@@ -61,14 +62,14 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 	if _, err := f.parse(args); err != nil {
 		return ignoreHelp(err)
 	}
-	if _, err := tenant.NormalizeHost(c.baseDomain); err != nil {
-		return usageError{fmt.Errorf("reading --base-domain: %w", err)}
-	}
-	if c.publicPort < 1 || c.publicPort > 65535 {
-		return usageError{fmt.Errorf("reading --public-port %d: expected 1 to 65535", c.publicPort)}
+	if _, _, err := c.check(); err != nil {
+		return err
 	}
 	log := slog.New(slog.NewJSONHandler(env.stderr, &slog.HandlerOptions{Level: c.logLevel}))
 
+	if c.smtpURL == "" {
+		c.smtpURL = env.getenv("SMTP_URL")
+	}
 	// The port first: a second server must not touch the first one's data.
 	listener, err := listen(ctx, c.listen)
 	if err != nil {
@@ -86,8 +87,17 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 	}
 	background, stop := context.WithCancel(ctx)
 	defer stop()
-	go b.directory.Run(background, refreshEvery, log)
-	return c.answer(ctx, listener, handler, log)
+	sender, err := c.sender()
+	if err != nil {
+		return err
+	}
+	var work sync.WaitGroup
+	work.Go(func() { b.directory.Run(background, refreshEvery, log) })
+	work.Go(func() { b.catalog.RunJobs(background, sender, log) })
+	err = c.answer(ctx, listener, handler, log)
+	stop()
+	work.Wait()
+	return err
 }
 
 // handler builds the API over the opened data.
@@ -122,12 +132,20 @@ func (c *serveConfig) handler(ctx context.Context, b *backend, log *slog.Logger)
 	}), nil
 }
 
-func (c *serveConfig) siteURL(slug tenant.Slug) string {
-	host := slug.String() + "." + c.baseDomain
-	if c.publicPort != 443 {
-		host = net.JoinHostPort(host, strconv.Itoa(c.publicPort))
+// sender is where mail goes.
+func (c *serveConfig) sender() (control.Sender, error) {
+	from := c.mailFrom
+	if from == "" {
+		from = "petstore@" + c.baseDomain
 	}
-	return "https://" + host
+	if c.smtpURL == "" {
+		return mailer.Folder{Path: filepath.Join(c.dir, "outbox"), From: from, Domain: c.baseDomain}, nil
+	}
+	sender, err := mailer.SMTP(c.smtpURL, from, c.baseDomain)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return sender, nil
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

@@ -56,13 +56,14 @@ var rules = map[string]rule{
 	"backend/sqldb":         {ours: "backend/petstore", theirs: "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3", standard: "net/http"},
 	"backend/sqlstore":      {ours: "backend/petstore backend/sqldb caddymodule/tenant", standard: "net/http"},
 	"backend/control":       {ours: "backend/petstore backend/sqldb caddymodule/tenant", standard: "net/http"},
+	"backend/mailer":        {ours: "backend/control", theirs: "github.com/wneessen/go-mail", standard: "net/http database/sql"},
 	"backend/storetest":     {ours: "backend/petstore caddymodule/tenant", standard: "net/http"},
 	"backend/httpapi": {
 		ours:     "backend/petstore backend/control caddymodule/tenant caddymodule/identity",
 		theirs:   "github.com/prometheus/client_golang",
 		standard: "database/sql",
 	},
-	"backend": {ours: "backend/petstore backend/sqldb backend/sqlstore backend/control backend/httpapi backend/issuer caddymodule/identity caddymodule/tenant"},
+	"backend": {ours: "backend/petstore backend/sqldb backend/sqlstore backend/control backend/httpapi backend/issuer backend/mailer caddymodule/identity caddymodule/tenant"},
 	// Tests look from outside: at the binaries, not into the packages.
 	"test/harness": {theirs: "github.com/jackc/pgx/v5"},
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +21,10 @@ import (
 // Storage is where the tenants' data is, as far as the control plane is
 // concerned. Every method may be repeated after a crash.
 type Storage interface {
-	// Create makes an empty place for the tenant's pets.
+	// Make makes what holds the tenant's tables, without the tables.
+	Make(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
+	// Create makes an empty place for the tenant's pets, from nothing or from
+	// what Make made.
 	Create(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
 	// Remove deletes the place and all that is in it.
 	Remove(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
@@ -27,6 +32,19 @@ type Storage interface {
 	Target() int64
 	// Migrate brings a place to that version and returns the version reached.
 	Migrate(ctx context.Context, t tenant.Slug, i petstore.Isolation) (int64, error)
+	// PetsIn returns a tenant's pets in one place, wherever requests are led.
+	PetsIn(t tenant.Slug, i petstore.Isolation) petstore.Pets
+	// Freeze stops writes to a place and waits for those that have begun; Thaw
+	// lets them in again.
+	Freeze(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
+	Thaw(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
+	// CreateFrozen is Create for a place that takes no writes yet.
+	CreateFrozen(ctx context.Context, t tenant.Slug, i petstore.Isolation) error
+	// Rows calls f with every pet, also the deleted ones, ordered by id, as it
+	// is at one moment.
+	Rows(ctx context.Context, t tenant.Slug, i petstore.Isolation, f func(petstore.Pet) error) error
+	// Load adds pets as they are, frozen or not, in one transaction.
+	Load(ctx context.Context, t tenant.Slug, i petstore.Isolation, pets func(add func(petstore.Pet) error) error) error
 }
 
 // Options shape a [Catalog].
@@ -42,6 +60,19 @@ type Options struct {
 	Plans []tenant.Plan
 	// Isolation is where new tenants' data goes; empty means shared.
 	Isolation petstore.Isolation
+	// BaseDomain is the platform's own domain, which no tenant may claim.
+	BaseDomain string
+	// SiteURL is the address of a tenant's site, for mail; nil leaves it out.
+	SiteURL func(tenant.Slug) string
+	// PurgeAfter is how long a deactivated tenant's data is kept; 0 means 30
+	// days.
+	PurgeAfter time.Duration
+	// HostHold is how long a host that was given up stays its tenant's; 0
+	// means 7 days.
+	HostHold time.Duration
+	// Settle is how soon every process on this catalog learns of a change; 0
+	// means 1 s.
+	Settle time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -54,6 +85,12 @@ type Catalog struct {
 	isolation petstore.Isolation
 	now       func() time.Time
 	storage   Storage
+
+	baseDomain           string
+	siteURL              func(tenant.Slug) string
+	purgeAfter, hostHold time.Duration
+	settle               time.Duration
+	crashAt              func(string) // set by tests only
 }
 
 //go:embed migrations
@@ -70,7 +107,11 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Catalog{db: o.DB, plans: o.Plans, isolation: o.Isolation, now: o.Now}
+	c := &Catalog{
+		db: o.DB, plans: o.Plans, isolation: o.Isolation, now: o.Now, baseDomain: o.BaseDomain, siteURL: o.SiteURL,
+		settle:     cmp.Or(o.Settle, time.Second),
+		purgeAfter: cmp.Or(o.PurgeAfter, 30*24*time.Hour), hostHold: cmp.Or(o.HostHold, 7*24*time.Hour),
+	}
 	if err := migrate(ctx, o); err != nil {
 		return nil, fmt.Errorf("opening the catalog: %w", err)
 	}
@@ -171,7 +212,9 @@ func getTenant(ctx context.Context, tx sqldb.Conn, slug tenant.Slug) (Tenant, er
 // [tenant] is an error that names it: the catalog writes no such row.
 func queryTenants(ctx context.Context, tx sqldb.Conn, where string, args ...any) ([]Tenant, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT `+tenantColumns+`,
-		(SELECT string_agg(host, ' ') FROM tenant_hosts h WHERE h.slug = tenants.slug)
+		(SELECT string_agg(host, ' ') FROM tenant_hosts h WHERE h.slug = tenants.slug),
+		(SELECT string_agg(g.name || '=' || g.value, '
+') FROM tenant_config g WHERE g.slug = tenants.slug)
 		FROM tenants `+where, args...)
 	if err != nil {
 		return nil, err
@@ -192,9 +235,9 @@ func scanTenant(rows *sql.Rows) (t Tenant, err error) {
 	var (
 		slug, status            string
 		created, updated, purge int64
-		hosts                   sql.NullString
+		hosts, config           sql.NullString
 	)
-	err = rows.Scan(&t.ID, &slug, &t.Name, &t.Plan, &status, &t.Limits, &t.Isolation, &created, &updated, &purge, &hosts)
+	err = rows.Scan(&t.ID, &slug, &t.Name, &t.Plan, &status, &t.Limits, &t.Isolation, &created, &updated, &purge, &hosts, &config)
 	if err != nil {
 		return t, err
 	}
@@ -206,7 +249,9 @@ func scanTenant(rows *sql.Rows) (t Tenant, err error) {
 	}
 	if hosts.Valid && hosts.String != "" {
 		t.Hosts = strings.Split(hosts.String, " ")
+		slices.Sort(t.Hosts)
 	}
+	t.Config = parseConfig(config.String)
 	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
 	if purge != 0 {
 		t.PurgeAt = time.UnixMicro(purge).UTC()

@@ -2,108 +2,142 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
-	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-// Create claims the slug, makes the tenant's storage and makes it active.
-// Errors: [*petstore.Invalid], [ErrTaken], [petstore.ErrUnavailable].
-func (c *Catalog) Create(ctx context.Context, n New) (Tenant, error) {
+// Errors of a repeated creation.
+var (
+	// ErrKeyReused means that an idempotency key came with another request
+	// than the first time.
+	ErrKeyReused = errors.New("idempotency key used for another request")
+	// ErrBusy means that the same is being done at this moment.
+	ErrBusy = errors.New("already in progress")
+)
+
+// keyLife is how long an idempotency key is remembered.
+const keyLife = 24 * time.Hour
+
+// Created is a new tenant and what its administrator needs to begin.
+type Created struct {
+	Tenant Tenant
+	// SetupToken is good once, for [Catalog.Redeem].
+	SetupToken string
+}
+
+// Create claims the slug and sets the tenant up. With an idempotency key a
+// repeated call finishes what the first began and returns the same.
+//
+// When setting up fails the slug stays claimed and the tenant invisible, and
+// [Catalog.Resume] finishes it. Errors: [*petstore.Invalid], [ErrTaken],
+// [ErrKeyReused], [ErrBusy], [petstore.ErrUnavailable].
+func (c *Catalog) Create(ctx context.Context, n New, key string) (Created, error) {
 	t, err := c.checkNew(n)
 	if err != nil {
-		return Tenant{}, err
+		return Created{}, err
+	}
+	slug, err := c.claim(ctx, t, n, key)
+	if err != nil {
+		return Created{}, fmt.Errorf("creating tenant %q: %w", t.Slug, err)
+	}
+	if err := c.Provision(ctx, slug); err != nil {
+		return Created{}, err
+	}
+	if t, err = c.Get(ctx, slug); err != nil {
+		return Created{}, err
+	}
+	token, err := c.setupToken(ctx, t.ID)
+	return Created{t, token}, err
+}
+
+// claim records the tenant as being set up, or finds the one that the key
+// recorded before.
+func (c *Catalog) claim(ctx context.Context, t Tenant, n New, key string) (tenant.Slug, error) {
+	request := hashOf(n)
+	if slug, err := c.claimed(ctx, key, request); err != nil || !slug.IsZero() {
+		return slug, err
 	}
 	now := c.now().UTC()
-	t.ID = newTenantID()
-	err = c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+	t.ID, t.CreatedAt, t.UpdatedAt = newTenantID(), now, now
+	err := c.change(ctx, func(tx sqldb.Conn, revision int64) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO tenants
 			(id, slug, skeleton, name, plan, status, limits, isolation, created_at, updated_at, purge_at, revision)
 			VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, $8, 0, $9)`,
 			t.ID, t.Slug.String(), skeleton(t.Slug), t.Name, string(t.Plan), t.Status.String(), string(t.Isolation), now.UnixMicro(), revision)
-		return err
-	})
-	if errors.Is(err, sqldb.ErrUnique) {
-		return Tenant{}, fmt.Errorf("creating tenant %q: %w", t.Slug, ErrTaken)
-	}
-	if err != nil {
-		return Tenant{}, fmt.Errorf("creating tenant %q: %w", t.Slug, err)
-	}
-	if err := c.storage.Create(ctx, t.Slug, t.Isolation); err != nil {
-		return Tenant{}, err
-	}
-	return c.setStatus(ctx, t.Slug, tenant.Active)
-}
-
-func (c *Catalog) setStatus(ctx context.Context, slug tenant.Slug, to tenant.Status) (t Tenant, err error) {
-	err = c.change(ctx, func(tx sqldb.Conn, revision int64) (err error) {
-		_, err = tx.ExecContext(ctx, `UPDATE tenants SET status = $2, updated_at = $3, revision = $4 WHERE slug = $1`,
-			slug.String(), to.String(), c.now().UnixMicro(), revision)
 		if err != nil {
 			return err
 		}
-		t, err = getTenant(ctx, tx, slug)
-		return err
-	})
-	if err != nil {
-		return Tenant{}, fmt.Errorf("making tenant %q %s: %w", slug, to, err)
-	}
-	return t, nil
-}
-
-// Patch is a change to a tenant; nil leaves a field as it is.
-type Patch struct {
-	Name   *string
-	Plan   *string
-	Status *tenant.Status
-	Limits *string
-}
-
-// Change applies a patch, all of it or nothing, and returns the tenant after
-// it. Errors: [tenant.ErrNotFound], [*petstore.Invalid], [ErrState].
-func (c *Catalog) Change(ctx context.Context, slug tenant.Slug, p Patch) (t Tenant, err error) {
-	var bad petstore.Invalid
-	if p.Name != nil {
-		checkName(&bad, *p.Name)
-	}
-	if p.Plan != nil {
-		c.checkPlan(&bad, *p.Plan)
-	}
-	if p.Limits != nil {
-		checkLimits(&bad, *p.Limits)
-	}
-	if err := bad.Err(); err != nil {
-		return Tenant{}, err
-	}
-	err = c.change(ctx, func(tx sqldb.Conn, revision int64) (err error) {
-		if t, err = getTenant(ctx, tx, slug); err != nil {
+		_, err = tx.ExecContext(ctx, `INSERT INTO onboardings (slug, admin_email, sample_pet) VALUES ($1, $2, $3)`,
+			t.Slug.String(), n.AdminEmail, n.kind())
+		if err != nil {
 			return err
 		}
-		if p.Status != nil {
-			if err := checkTransition(t.Status, *p.Status); err != nil {
+		if key != "" {
+			_, err = tx.ExecContext(ctx, `DELETE FROM idempotency_keys WHERE created_at < $1`, now.Add(-keyLife).UnixMicro())
+			if err != nil {
 				return err
 			}
-			t.Status = *p.Status
+			_, err = tx.ExecContext(ctx, `INSERT INTO idempotency_keys (idempotency_key, request_hash, slug, created_at) VALUES ($1, $2, $3, $4)`,
+				key, request, t.Slug.String(), now.UnixMicro())
+			if err != nil {
+				return err
+			}
 		}
-		if p.Name != nil {
-			t.Name = *p.Name
-		}
-		if p.Plan != nil {
-			t.Plan = tenant.Plan(*p.Plan)
-		}
-		if p.Limits != nil {
-			t.Limits = *p.Limits
-		}
-		t.UpdatedAt = c.now().UTC()
-		_, err = tx.ExecContext(ctx, `UPDATE tenants SET name = $2, plan = $3, status = $4, limits = $5, updated_at = $6, revision = $7 WHERE slug = $1`,
-			slug.String(), t.Name, string(t.Plan), t.Status.String(), t.Limits, t.UpdatedAt.UnixMicro(), revision)
-		return err
+		return c.record(ctx, tx, "tenant.create", t.Slug, nil, viewOf(t))
 	})
-	if err != nil {
-		return Tenant{}, fmt.Errorf("changing tenant %q: %w", slug, err)
+	if errors.Is(err, sqldb.ErrUnique) {
+		// Either somebody has the slug, or this very request won the race
+		// against itself.
+		if slug, again := c.claimed(ctx, key, request); again != nil || !slug.IsZero() {
+			return slug, again
+		}
+		return tenant.Slug{}, ErrTaken
 	}
-	return t, nil
+	return t.Slug, err
+}
+
+// claimed returns the slug that was claimed with the key, or the zero slug.
+func (c *Catalog) claimed(ctx context.Context, key, request string) (slug tenant.Slug, err error) {
+	if key == "" {
+		return slug, nil
+	}
+	var hash, name string
+	err = c.db.View(ctx, func(tx sqldb.Conn) error {
+		return tx.QueryRowContext(ctx, `SELECT request_hash, slug FROM idempotency_keys WHERE idempotency_key = $1 AND created_at >= $2`,
+			key, c.now().Add(-keyLife).UnixMicro()).Scan(&hash, &name)
+	})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return slug, nil
+	case err != nil:
+		return slug, err
+	case hash != request:
+		return slug, ErrKeyReused
+	}
+	return tenant.ParseSlug(name)
+}
+
+func hashOf(n New) string {
+	b, _ := json.Marshal(n) // strings and booleans always marshal
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// kind is the value of onboardings.sample_pet.
+func (n New) kind() int {
+	switch {
+	case n.importing:
+		return importing
+	case n.NoSamplePet:
+		return 0
+	}
+	return 1
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
 // ErrLocked means that another process is doing what only one may do.
@@ -49,6 +50,16 @@ func (c *Catalog) locked(ctx context.Context, name string, f func(context.Contex
 		})
 	}()
 	return f(held)
+}
+
+// lockedTenant is locked for work on one tenant. [ErrBusy] means that somebody
+// else works on it.
+func (c *Catalog) lockedTenant(ctx context.Context, slug tenant.Slug, f func(context.Context) error) error {
+	err := c.locked(ctx, "tenant "+slug.String(), f)
+	if errors.Is(err, ErrLocked) {
+		return ErrBusy
+	}
+	return err
 }
 
 func (c *Catalog) lock(ctx context.Context, name string) (holder string, err error) {

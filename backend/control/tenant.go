@@ -2,7 +2,7 @@ package control
 
 import (
 	"errors"
-	"fmt"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +33,7 @@ type Tenant struct {
 	// PurgeAt is when a deactivated tenant's data is deleted; zero for any
 	// other.
 	PurgeAt time.Time
+	Config  Config
 }
 
 // New is what an operator says about a new tenant.
@@ -42,6 +43,12 @@ type New struct {
 	Plan string // empty means the first plan there is
 	// Isolation is empty for the installation's default.
 	Isolation string
+	// AdminEmail is where the welcome mail goes; empty sends none.
+	AdminEmail string
+	// NoSamplePet leaves the tenant without the pet that others begin with.
+	NoSamplePet bool
+
+	importing bool
 }
 
 // MaxName is the longest name of a tenant in characters.
@@ -72,6 +79,7 @@ func (c *Catalog) checkNew(n New) (Tenant, error) {
 			bad.Add("isolation", "expected shared, schema or database")
 		}
 	}
+	checkEmail(&bad, n.AdminEmail)
 	t.Slug, t.Name, t.Plan, t.Isolation, t.Status = slug, n.Name, plan, isolation, tenant.Provisioning
 	return t, bad.Err()
 }
@@ -111,16 +119,14 @@ func reason(err error) string {
 	return s
 }
 
-// transitions are the changes of status that an operator may ask for.
-var transitions = map[tenant.Status][]tenant.Status{
-	tenant.Active:      {tenant.Suspended, tenant.Deactivated},
-	tenant.Suspended:   {tenant.Active, tenant.Deactivated},
-	tenant.Deactivated: {tenant.Active, tenant.Suspended},
-}
-
-func checkTransition(from, to tenant.Status) error {
-	if from == to || slices.Contains(transitions[from], to) {
-		return nil
+// checkEmail accepts "" and addresses that are safe in a header line; whether
+// somebody reads them shows when the mail is sent.
+func checkEmail(bad *petstore.Invalid, s string) {
+	if s == "" {
+		return
 	}
-	return fmt.Errorf("changing the status from %q to %q: %w", from, to, ErrState)
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Name != "" || a.Address != s || len(s) > 254 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		bad.Add("admin_email", "expected an address such as ada@example.com")
+	}
 }

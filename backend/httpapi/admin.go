@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
@@ -44,20 +45,49 @@ func (a *api) tenantToJSON(t control.Tenant) tenantJSON {
 
 func (a *api) createTenant(w http.ResponseWriter, r *http.Request) error {
 	var n control.New
+	sample := true
 	err := readObject(w, r, map[string]field{
 		"slug": text(&n.Slug), "name": text(&n.Name), "plan": text(&n.Plan), "isolation": text(&n.Isolation),
+		"admin_email": text(&n.AdminEmail), "sample_pet": boolean(&sample),
 	})
 	if err != nil {
 		return err
 	}
-	t, err := a.Catalog.Create(r.Context(), n)
+	n.NoSamplePet = !sample
+	key, err := idempotencyKey(r)
+	if err != nil {
+		return err
+	}
+	created, err := a.Catalog.Create(r.Context(), n, key)
 	if err != nil {
 		return err
 	}
 	a.refresh(r)
-	w.Header().Set("Location", "/api/admin/tenants/"+t.Slug.String())
-	writeJSON(w, http.StatusCreated, a.tenantToJSON(t))
+	h := w.Header()
+	h.Set("Location", "/api/admin/tenants/"+created.Tenant.Slug.String())
+	h.Set("Cache-Control", "no-store") // the token is for this client alone
+	writeJSON(w, http.StatusCreated, struct {
+		tenantJSON
+		Token string `json:"one_time_token"`
+	}{a.tenantToJSON(created.Tenant), created.SetupToken})
 	return nil
+}
+
+// idempotencyKey reads the header of that name
+// (draft-ietf-httpapi-idempotency-key-header): a string, in quotes or not.
+func idempotencyKey(r *http.Request) (string, error) {
+	values := r.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return "", nil
+	}
+	key := values[0]
+	if n := len(key); n >= 2 && key[0] == '"' && key[n-1] == '"' {
+		key = key[1 : n-1]
+	}
+	if len(values) > 1 || key == "" || len(key) > 255 || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return "", badField("Idempotency-Key", "expected one key of 1 to 255 printable characters")
+	}
+	return key, nil
 }
 
 // refresh makes a change of the catalog visible to this process at once. When
@@ -132,9 +162,11 @@ func (a *api) patchTenant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var name, plan, status, limits string
-	var hasName, hasPlan, hasStatus, hasLimits bool
+	var hosts []string
+	var hasName, hasPlan, hasStatus, hasLimits, hasHosts bool
 	err = readObject(w, r, map[string]field{
 		"name": given(&hasName, text(&name)), "plan": given(&hasPlan, text(&plan)),
+		"hosts":  given(&hasHosts, texts("hosts", &hosts)),
 		"status": given(&hasStatus, text(&status)), "limits": given(&hasLimits, optionalText(&limits)),
 	})
 	if err != nil {
@@ -149,6 +181,9 @@ func (a *api) patchTenant(w http.ResponseWriter, r *http.Request) error {
 	}
 	if hasLimits {
 		p.Limits = &limits
+	}
+	if hasHosts {
+		p.Hosts = &hosts
 	}
 	if hasStatus {
 		to, err := tenant.ParseStatus(status)

@@ -75,6 +75,15 @@ func (a *api) routes(mux *http.ServeMux) {
 		"/api/pets":      {"GET": a.forTenant(a.listPets), "POST": a.forTenant(a.createPet)},
 		"/api/pets/{id}": {"GET": a.forTenant(a.getPet), "PUT": a.forTenant(a.replacePet), "PATCH": a.forTenant(a.patchPet), "DELETE": a.forTenant(a.deletePet)},
 
+		"/api/config":       {"GET": a.forTenantAdmin(a.listConfig)},
+		"/api/config/{key}": {"GET": a.forTenantAdmin(a.getConfig), "PUT": a.forTenantAdmin(a.putConfig), "DELETE": a.forTenantAdmin(a.deleteConfig)},
+		"/api/token":        {"POST": a.forTenant(a.redeemToken)},
+
+		"/api/admin/tenants/{slug}/purge":  {"POST": a.forAdmin(a.purgeTenant)},
+		"/api/admin/tenants/{slug}/move":   {"POST": a.forAdmin(a.moveTenant)},
+		"/api/admin/tenants/{slug}/export": {"GET": a.forAdmin(a.exportTenant)},
+		"/api/admin/tenants/{slug}/events": {"GET": a.forAdmin(a.listEvents)},
+
 		"/api/admin/tenants":        {"GET": a.forAdmin(a.listTenants), "POST": a.forAdmin(a.createTenant)},
 		"/api/admin/tenants/{slug}": {"GET": a.forAdmin(a.getTenant), "PATCH": a.forAdmin(a.patchTenant)},
 

@@ -71,7 +71,7 @@ func FuzzBodyIsReadInOneWayOnly(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var name string
 		var tags []string
-		if decodeObject(body, map[string]field{"name": text(&name), "tags": texts(&tags)}) != nil {
+		if decodeObject(body, map[string]field{"name": text(&name), "tags": texts("tags", &tags)}) != nil {
 			return
 		}
 		var got struct {

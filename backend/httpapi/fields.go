@@ -32,8 +32,21 @@ func optionalText(to *string) field {
 	}
 }
 
-// texts sets a list of strings; null empties it.
-func texts(to *[]string) field {
+// boolean sets true or false.
+func boolean(to *bool) field {
+	return func(raw json.RawMessage) error {
+		switch string(raw) {
+		case "true", "false":
+			*to = string(raw) == "true"
+			return nil
+		}
+		return errors.New("expected true or false")
+	}
+}
+
+// texts sets a list of strings; null empties it. name is the list's, for the
+// names of its members.
+func texts(name string, to *[]string) field {
 	return func(raw json.RawMessage) error {
 		if bytes.Equal(raw, jsonNull) {
 			*to = nil
@@ -46,7 +59,7 @@ func texts(to *[]string) field {
 		out := make([]string, len(list))
 		for i, item := range list {
 			if err := text(&out[i])(item); err != nil {
-				return badField(fmt.Sprintf("tags[%d]", i), err.Error())
+				return badField(fmt.Sprintf("%s[%d]", name, i), err.Error())
 			}
 		}
 		*to = out

@@ -74,7 +74,7 @@ func newWorld(tb testing.TB) *world {
 		Log:     slog.New(slog.NewJSONHandler(w.log, nil)),
 	})
 	for _, slug := range []string{"acme", "globex"} {
-		_, err := catalog.Create(ctx, control.New{Slug: slug})
+		_, err := catalog.Create(ctx, control.New{Slug: slug, NoSamplePet: true}, "")
 		check(err)
 	}
 	check(directory.Refresh(ctx))

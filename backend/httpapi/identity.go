@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -54,7 +55,8 @@ func (a *api) forAdmin(h handler) handler {
 		if len(values) != 1 || !sameToken(values[0], a.AdminToken) {
 			return newProblem(http.StatusUnauthorized, "the operator's credential is required")
 		}
-		return h(w, r)
+		ctx := control.WithActor(r.Context(), control.Actor{Name: "operator", RequestID: w.Header().Get("X-Request-ID")})
+		return h(w, r.WithContext(ctx))
 	}
 }
 

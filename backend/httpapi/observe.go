@@ -38,7 +38,11 @@ func (a *api) observe(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
-			if v := recover(); v != nil {
+			v := recover()
+			if v == http.ErrAbortHandler {
+				panic(v) // the handler means to break the connection off
+			}
+			if v != nil {
 				a.Log.Error("handler panicked", "request_id", id, "panic", v, "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					writeProblem(rec, newProblem(http.StatusInternalServerError, "the request could not be completed"))

@@ -42,7 +42,7 @@ func toJSON(p petstore.Pet) petJSON {
 func petFields(p *petstore.Pet) map[string]field {
 	return map[string]field{
 		"name": text(&p.Name), "species": text(&p.Species), "breed": optionalText(&p.Breed),
-		"tags": texts(&p.Tags), "birth_date": optionalText(&p.BirthDate), "microchip_id": optionalText(&p.MicrochipID),
+		"tags": texts("tags", &p.Tags), "birth_date": optionalText(&p.BirthDate), "microchip_id": optionalText(&p.MicrochipID),
 	}
 }
 
@@ -56,7 +56,8 @@ func (a *api) listPets(w http.ResponseWriter, r *http.Request, c identity.Claims
 			return badField(name, "expected one value")
 		}
 	}
-	q := petstore.Query{Species: params.Get("species")}
+	config := a.configOf(c.Tenant)
+	q := petstore.Query{Species: params.Get("species"), Limit: config.PageSize, WithDeleted: config.IncludeDeletedPets}
 	if s := params.Get("limit"); s != "" {
 		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 || q.Limit > petstore.MaxPage {
 			return badField("limit", "expected 1 to "+strconv.Itoa(petstore.MaxPage))
@@ -90,6 +91,9 @@ func (a *api) listPets(w http.ResponseWriter, r *http.Request, c identity.Claims
 func (a *api) createPet(w http.ResponseWriter, r *http.Request, c identity.Claims) error {
 	var p petstore.Pet
 	if err := readObject(w, r, petFields(&p)); err != nil {
+		return err
+	}
+	if err := a.allowed(c, p.Species); err != nil {
 		return err
 	}
 	p, err := a.Store.Pets(c.Tenant).Create(r.Context(), p)
@@ -158,7 +162,13 @@ func (a *api) patchPet(w http.ResponseWriter, r *http.Request, c identity.Claims
 }
 
 func (a *api) changePet(w http.ResponseWriter, r *http.Request, c identity.Claims, change func(*petstore.Pet) error) error {
-	p, err := a.Store.Pets(c.Tenant).Change(r.Context(), r.PathValue("id"), change)
+	p, err := a.Store.Pets(c.Tenant).Change(r.Context(), r.PathValue("id"), func(p *petstore.Pet) error {
+		before := p.Species
+		if err := change(p); err != nil || p.Species == before {
+			return err
+		}
+		return a.allowed(c, p.Species)
+	})
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,15 @@ func problemOf(err error) *problem {
 		p = newProblem(http.StatusConflict, "a pet of this id or microchip exists already")
 	case errors.Is(err, control.ErrTaken):
 		p = newProblem(http.StatusConflict, "the name, or one that looks like it, is taken")
+	case errors.Is(err, control.ErrKeyReused):
+		p = newProblem(http.StatusUnprocessableEntity, "the idempotency key was used for another request")
+	case errors.Is(err, control.ErrBusy):
+		p = newProblem(http.StatusConflict, "the tenant is being worked on; try again in a moment")
+		p.retryAfter = 2
+	case errors.Is(err, control.ErrNoKey):
+		p = newProblem(http.StatusNotFound, "no such configuration key")
+	case errors.Is(err, control.ErrDiffers):
+		p = newProblem(http.StatusInternalServerError, "the copy differs from the original; nothing was changed")
 	case errors.Is(err, control.ErrState):
 		p = newProblem(http.StatusConflict, "the tenant's present state does not allow that")
 	case errors.Is(err, petstore.ErrBehind):

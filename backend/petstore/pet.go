@@ -70,6 +70,13 @@ func (p *Pet) Validate(now time.Time) error {
 	return bad.Err()
 }
 
+// CheckSpecies checks a species alone. The error is an [*Invalid].
+func CheckSpecies(species string) error {
+	var bad Invalid
+	checkText(&bad, "species", species, 1, MaxSpecies)
+	return bad.Err()
+}
+
 // checkText accepts printable text. Control characters and the Unicode marks
 // that reorder text are refused: they serve only to make one name look like
 // another.

@@ -44,7 +44,7 @@ func TestEveryStatementNamesTheTenant(t *testing.T) {
 			t.Errorf("statement %q has a part that the guard cannot judge: %s", name, *text)
 		}
 	})
-	for _, text := range []string{spaceState, spaceDelete, petsDelete} {
+	for _, text := range []string{spaceState, spaceSet, spaceDelete, petsAll, petsDelete} {
 		if !strings.Contains(text, "WHERE tenant_id = $1") {
 			t.Errorf("statement lacks the tenant: %s", text)
 		}

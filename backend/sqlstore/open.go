@@ -54,7 +54,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{route: o.Route, engine: o.DB.Engine, sql: petStatements, target: target, now: o.Now}
+	s := &Store{seen: &versions{}, route: o.Route, engine: o.DB.Engine, sql: petStatements, target: target, now: o.Now}
 	s.sql.getForChange = s.sql.get
 	if s.engine == sqldb.Postgres {
 		s.sql.getForChange += forUpdate
@@ -79,8 +79,8 @@ func (s *Store) createIn(ctx context.Context, t tenant.Slug, i petstore.Isolatio
 	if err != nil {
 		return err
 	}
-	if err := p.create(ctx, t); err != nil {
-		return fmt.Errorf("creating the place of tenant %q: %w", t, err)
+	if err := s.Make(ctx, t, i); err != nil {
+		return err
 	}
 	if !p.one() {
 		if _, err := s.Migrate(ctx, t, i); err != nil {

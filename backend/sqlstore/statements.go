@@ -36,6 +36,8 @@ var petStatements = statements{
 const (
 	spaceState  = `SELECT state FROM tenant_spaces WHERE tenant_id = $1`
 	spaceOpen   = `INSERT INTO tenant_spaces (tenant_id, state, created_at) VALUES ($1, $2, $3) ON CONFLICT (tenant_id) DO NOTHING`
+	spaceSet    = `UPDATE tenant_spaces SET state = $2 WHERE tenant_id = $1`
+	petsAll     = `SELECT ` + petColumns + ` FROM pets WHERE tenant_id = $1 ORDER BY id`
 	spaceDelete = `DELETE FROM tenant_spaces WHERE tenant_id = $1`
 	petsDelete  = `DELETE FROM pets WHERE tenant_id = $1`
 

@@ -50,7 +50,7 @@ type Store struct {
 	sql    statements
 	target int64 // the version that the statements need
 	now    func() time.Time
-	seen   versions
+	seen   *versions
 	close  func() error
 }
 

@@ -1,0 +1,253 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// ErrDiffers means that a copy is not what was copied. The move was undone.
+var ErrDiffers = errors.New("the copy differs from the original")
+
+// loadBatch is the number of rows that one transaction copies: other tenants'
+// writes wait no longer than that takes.
+const loadBatch = 200
+
+// Move brings a tenant's data from its place to another, while reads go on and
+// other tenants notice nothing: writes of this tenant are stopped, the rows
+// copied, counts and checksums compared, requests led to the new place, and
+// the old one removed. Any difference or error before the switch undoes it.
+//
+// Writes are refused with [petstore.ErrFrozen] in the meantime. Errors:
+// [tenant.ErrNotFound], [ErrState], [ErrBusy], [ErrDiffers].
+func (c *Catalog) Move(ctx context.Context, slug tenant.Slug, to petstore.Isolation) error {
+	err := c.lockedTenant(ctx, slug, func(ctx context.Context) error { return c.move(ctx, slug, to) })
+	if err != nil {
+		return fmt.Errorf("moving tenant %q to %q: %w", slug, to, err)
+	}
+	return nil
+}
+
+func (c *Catalog) move(ctx context.Context, slug tenant.Slug, to petstore.Isolation) error {
+	var from petstore.Isolation
+	err := c.change(ctx, func(tx sqldb.Conn, _ int64) error {
+		t, err := getTenant(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		from = t.Isolation
+		if from == to {
+			return nil
+		}
+		if t.Status != tenant.Active && t.Status != tenant.Suspended {
+			return ErrState
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO moves (slug, source, target, state, started_at) VALUES ($1, $2, $3, 'copying', $4)`,
+			slug.String(), string(from), string(to), c.now().UnixMicro())
+		if errors.Is(sqldb.Classify(err), sqldb.ErrUnique) {
+			return fmt.Errorf("%w: an earlier move is not finished", ErrBusy)
+		}
+		if err != nil {
+			return err
+		}
+		return c.record(ctx, tx, "tenant.move.begin", slug, viewOf(t), nil)
+	})
+	if err != nil || from == to {
+		return err
+	}
+	c.crash("move recorded")
+	if err := c.copyAndSwitch(ctx, slug, from, to); err != nil {
+		// The undoing must not be cut off by what cut off the move.
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		return errors.Join(err, c.undoMove(undo, slug, from, to))
+	}
+	c.crash("move switched")
+	return c.finishMove(ctx, slug, from, to)
+}
+
+func (c *Catalog) copyAndSwitch(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) error {
+	if err := c.storage.Freeze(ctx, slug, from); err != nil {
+		return err
+	}
+	c.crash("move frozen")
+	if err := c.storage.Remove(ctx, slug, to); err != nil { // what an earlier move may have left
+		return err
+	}
+	if err := c.storage.CreateFrozen(ctx, slug, to); err != nil {
+		return err
+	}
+	original, err := c.copyRows(ctx, slug, from, to)
+	if err != nil {
+		return err
+	}
+	c.crash("move copied")
+	copied, err := c.sumOf(ctx, slug, to)
+	if err != nil {
+		return err
+	}
+	if copied != original {
+		return fmt.Errorf("%w: %d rows with %s, expected %d with %s", ErrDiffers, copied.Count, copied.SHA256, original.Count, original.SHA256)
+	}
+	if to != petstore.Shared {
+		if err := c.recordPlace(ctx, Place{Name: slug.String(), Version: c.storage.Target()}); err != nil {
+			return err
+		}
+	}
+	return c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+		t, err := getTenant(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		before := viewOf(t)
+		t.Isolation, t.UpdatedAt = to, c.now().UTC()
+		if err := writeTenant(ctx, tx, t, revision); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE moves SET state = 'switched' WHERE slug = $1`, slug.String()); err != nil {
+			return err
+		}
+		return c.record(ctx, tx, "tenant.move", slug, before, viewOf(t))
+	})
+}
+
+func (c *Catalog) copyRows(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) (sum, error) {
+	total := newSummer()
+	var batch []petstore.Pet
+	flush := func() error {
+		pets := batch
+		batch = nil
+		return c.storage.Load(ctx, slug, to, func(add func(petstore.Pet) error) error {
+			for _, p := range pets {
+				if err := add(p); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	err := c.storage.Rows(ctx, slug, from, func(p petstore.Pet) error {
+		total.add(toRow(p).line())
+		if batch = append(batch, p); len(batch) < loadBatch {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil && len(batch) > 0 {
+		err = flush()
+	}
+	return total.sum(), err
+}
+
+func (c *Catalog) sumOf(ctx context.Context, slug tenant.Slug, i petstore.Isolation) (sum, error) {
+	total := newSummer()
+	err := c.storage.Rows(ctx, slug, i, func(p petstore.Pet) error {
+		total.add(toRow(p).line())
+		return nil
+	})
+	return total.sum(), err
+}
+
+// finishMove lets writes in at the new place and removes the old one. Before
+// that, every process must have learnt of the switch, so that none reads the
+// old place while another writes to the new.
+func (c *Catalog) finishMove(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) error {
+	settled := time.NewTimer(c.settle)
+	defer settled.Stop()
+	select {
+	case <-settled.C:
+	case <-ctx.Done():
+		return ctx.Err() // ResumeMoves goes on
+	}
+	if err := c.storage.Thaw(ctx, slug, to); err != nil {
+		return err
+	}
+	c.crash("move thawed")
+	if err := c.storage.Remove(ctx, slug, from); err != nil {
+		return err
+	}
+	return c.endMove(ctx, slug, to)
+}
+
+func (c *Catalog) undoMove(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) error {
+	if err := c.storage.Remove(ctx, slug, to); err != nil {
+		return err
+	}
+	if err := c.storage.Thaw(ctx, slug, from); err != nil {
+		return err
+	}
+	return c.endMove(ctx, slug, from)
+}
+
+// endMove forgets the move; at is where the tenant is now.
+func (c *Catalog) endMove(ctx context.Context, slug tenant.Slug, at petstore.Isolation) error {
+	return c.db.Update(ctx, func(tx sqldb.Conn) error {
+		if at == petstore.Shared {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM schema_status WHERE place = $1`, slug.String()); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM moves WHERE slug = $1`, slug.String())
+		return err
+	})
+}
+
+// ResumeMoves finishes moves that were cut off after the switch, undoes those
+// that were cut off before it, and returns how many.
+func (c *Catalog) ResumeMoves(ctx context.Context) (resumed int, err error) {
+	type cutOff struct {
+		slug     tenant.Slug
+		from, to petstore.Isolation
+	}
+	var list []cutOff
+	err = c.db.View(ctx, func(tx sqldb.Conn) error {
+		rows, err := tx.QueryContext(ctx, `SELECT slug, source, target FROM moves ORDER BY slug`)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }() // Err reports what matters
+		for rows.Next() {
+			var m cutOff
+			var slug string
+			if err := rows.Scan(&slug, &m.from, &m.to); err != nil {
+				return err
+			}
+			if m.slug, err = tenant.ParseSlug(slug); err != nil {
+				return err
+			}
+			list = append(list, m)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return 0, fmt.Errorf("looking for moves that were cut off: %w", err)
+	}
+	for _, m := range list {
+		one := c.lockedTenant(ctx, m.slug, func(ctx context.Context) error {
+			// The move may have ended, or been switched, before the lock.
+			var state string
+			found := c.db.View(ctx, func(tx sqldb.Conn) error {
+				return tx.QueryRowContext(ctx, `SELECT COALESCE((SELECT state FROM moves WHERE slug = $1), '')`, m.slug.String()).Scan(&state)
+			})
+			switch {
+			case found != nil || state == "":
+				return found
+			case state == "switched":
+				return c.finishMove(ctx, m.slug, m.from, m.to)
+			}
+			return c.undoMove(ctx, m.slug, m.from, m.to)
+		})
+		switch {
+		case one == nil:
+			resumed++
+		case !errors.Is(one, ErrBusy):
+			err = errors.Join(err, fmt.Errorf("resuming the move of tenant %q: %w", m.slug, one))
+		}
+	}
+	return resumed, err
+}

@@ -1,0 +1,163 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// onboarding is a tenant that is being set up.
+type onboarding struct {
+	Tenant
+	adminEmail string
+	samplePet  int64 // 0, 1, or importing
+}
+
+// step is one part of setting a tenant up. It may be repeated: after a crash
+// between the step and its record it runs again.
+type step struct {
+	name string
+	run  func(*Catalog, context.Context, onboarding) error
+}
+
+// steps are run in this order. A tenant is active when all are recorded.
+var steps = []step{
+	{"storage", func(c *Catalog, ctx context.Context, o onboarding) error {
+		return c.storage.Make(ctx, o.Slug, o.Isolation)
+	}},
+	{"migrations", func(c *Catalog, ctx context.Context, o onboarding) error {
+		if err := c.storage.Create(ctx, o.Slug, o.Isolation); err != nil || o.Isolation == petstore.Shared {
+			return err
+		}
+		return c.recordPlace(ctx, Place{Name: o.Slug.String(), Version: c.storage.Target()})
+	}},
+	{"config", (*Catalog).defaultConfig},
+	{"admin", (*Catalog).createAdmin},
+	{"sample", func(c *Catalog, ctx context.Context, o onboarding) error {
+		if o.samplePet != 1 {
+			return nil
+		}
+		_, err := c.storage.PetsIn(o.Slug, o.Isolation).Create(ctx, petstore.Pet{
+			ID: "sample", Name: "Sample", Species: "cat", Tags: []string{"sample"},
+		})
+		if errors.Is(err, petstore.ErrExists) {
+			return nil
+		}
+		return err
+	}},
+	{"welcome", (*Catalog).welcome},
+}
+
+// Provision finishes setting a tenant up: the steps that are not recorded yet,
+// in their order. For a tenant that is set up it does nothing. [ErrBusy] means
+// that somebody else is at it.
+func (c *Catalog) Provision(ctx context.Context, slug tenant.Slug) error {
+	err := c.lockedTenant(ctx, slug, func(ctx context.Context) error { return c.provision(ctx, slug) })
+	if err != nil {
+		return fmt.Errorf("setting up tenant %q: %w", slug, err)
+	}
+	return nil
+}
+
+func (c *Catalog) provision(ctx context.Context, slug tenant.Slug) error {
+	o := onboarding{}
+	done := map[string]bool{}
+	err := c.db.View(ctx, func(tx sqldb.Conn) (err error) {
+		if o.Tenant, err = getTenant(ctx, tx, slug); err != nil || o.Status != tenant.Provisioning {
+			return err
+		}
+		err = tx.QueryRowContext(ctx, `SELECT admin_email, sample_pet FROM onboardings WHERE slug = $1`, slug.String()).Scan(&o.adminEmail, &o.samplePet)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `SELECT step FROM onboarding_steps WHERE slug = $1`, slug.String())
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }() // Err reports what matters
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			done[name] = true
+		}
+		return rows.Err()
+	})
+	if err != nil || o.Status != tenant.Provisioning {
+		return err
+	}
+	for _, s := range steps {
+		if done[s.name] {
+			continue
+		}
+		if err := s.run(c, ctx, o); err != nil {
+			return fmt.Errorf("step %q: %w", s.name, err)
+		}
+		c.crash("after " + s.name)
+		err := c.db.Update(ctx, func(tx sqldb.Conn) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO onboarding_steps (slug, step, done_at) VALUES ($1, $2, $3)`,
+				slug.String(), s.name, c.now().UnixMicro())
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("recording step %q: %w", s.name, err)
+		}
+		c.crash("recorded " + s.name)
+	}
+	return c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+		_, err := tx.ExecContext(ctx, `UPDATE tenants SET status = 'active', updated_at = $2, revision = $3 WHERE slug = $1 AND status = 'provisioning'`,
+			slug.String(), c.now().UnixMicro(), revision)
+		if err != nil {
+			return err
+		}
+		after := o.Tenant
+		after.Status = tenant.Active
+		return c.record(ctx, tx, "tenant.activate", slug, viewOf(o.Tenant), viewOf(after))
+	})
+}
+
+// crash is where tests end the process; otherwise it does nothing.
+func (c *Catalog) crash(at string) {
+	if c.crashAt != nil {
+		c.crashAt(at)
+	}
+}
+
+// Resume finishes tenants whose setting up was cut off longer than age ago,
+// and returns how many it finished. One that fails does not keep the others
+// back.
+func (c *Catalog) Resume(ctx context.Context, age time.Duration) (finished int, err error) {
+	var list []Tenant
+	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
+		list, err = queryTenants(ctx, tx, `WHERE status = 'provisioning' AND updated_at <= $1 ORDER BY slug`, c.now().Add(-age).UnixMicro())
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("looking for tenants that are not set up: %w", err)
+	}
+	for _, t := range list {
+		var kind int64
+		one := c.db.View(ctx, func(tx sqldb.Conn) error {
+			return tx.QueryRowContext(ctx, `SELECT sample_pet FROM onboardings WHERE slug = $1`, t.Slug.String()).Scan(&kind)
+		})
+		switch {
+		case one == nil && kind == importing:
+			one = c.abandon(ctx, t.Slug)
+		case one == nil:
+			one = c.Provision(ctx, t.Slug)
+		}
+		switch {
+		case one == nil:
+			finished++
+		case !errors.Is(one, ErrBusy):
+			err = errors.Join(err, one)
+		}
+	}
+	return finished, err
+}

@@ -1,0 +1,117 @@
+package control
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base32"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// ErrToken means that a token is unknown, expired, used up, or another
+// tenant's: nobody is told which.
+var ErrToken = errors.New("token not accepted")
+
+// Lives of tokens.
+const (
+	setupLife = 7 * 24 * time.Hour
+	apiLife   = 90 * 24 * time.Hour
+)
+
+// RoleAdmin is the role that may change a tenant's configuration.
+const RoleAdmin = "admin"
+
+// User is who a token speaks for.
+type User struct {
+	ID, Email, Role string
+}
+
+func hashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// setupToken derives a tenant's one-time token from the tenant's id and a
+// secret of the installation: a repeated creation can answer with the same
+// token although only its hash is kept.
+func (c *Catalog) setupToken(ctx context.Context, id string) (string, error) {
+	key, err := c.fact(ctx, "token_key", func() string { return rand.Text() + rand.Text() })
+	if err != nil {
+		return "", err
+	}
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte("setup " + id))
+	return "setup_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)[:20])), nil
+}
+
+// createAdmin adds the tenant's first user and the hash of its one-time token.
+func (c *Catalog) createAdmin(ctx context.Context, o onboarding) error {
+	token, err := c.setupToken(ctx, o.ID)
+	if err != nil {
+		return err
+	}
+	now := c.now()
+	return c.db.Update(ctx, func(tx sqldb.Conn) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO tenant_users (id, slug, email, role, created_at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT DO NOTHING`, "usr_"+strings.TrimPrefix(o.ID, "tnt_"), o.Slug.String(), o.adminEmail, RoleAdmin, now.UnixMicro())
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO tenant_tokens (hash, slug, user_id, kind, created_at, expires_at) VALUES ($1, $2, $3, 'setup', $4, $5)
+			ON CONFLICT DO NOTHING`, hashToken(token), o.Slug.String(), "usr_"+strings.TrimPrefix(o.ID, "tnt_"), now.UnixMicro(), now.Add(setupLife).UnixMicro())
+		return err
+	})
+}
+
+// Redeem exchanges a tenant's one-time token for a token that is good for
+// requests until it expires. The one-time token is used up, also when two
+// requests bring it at once: one of them gets [ErrToken].
+func (c *Catalog) Redeem(ctx context.Context, slug tenant.Slug, setup string) (token string, expires time.Time, err error) {
+	now := c.now().UTC()
+	token, expires = NewSecret("pst_"), now.Add(apiLife)
+	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
+		var user string
+		err := tx.QueryRowContext(ctx, `UPDATE tenant_tokens SET used_at = $3
+			WHERE hash = $1 AND slug = $2 AND kind = 'setup' AND used_at = 0 AND expires_at > $3 RETURNING user_id`,
+			hashToken(setup), slug.String(), now.UnixMicro()).Scan(&user)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrToken
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO tenant_tokens (hash, slug, user_id, kind, created_at, expires_at) VALUES ($1, $2, $3, 'api', $4, $5)`,
+			hashToken(token), slug.String(), user, now.UnixMicro(), expires.UnixMicro())
+		if err != nil {
+			return err
+		}
+		return c.record(ctx, tx, "token.redeem", slug, nil, map[string]string{"user": user})
+	})
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("redeeming a one-time token: %w", err)
+	}
+	return token, expires, nil
+}
+
+// Authenticate returns whom a token of this tenant speaks for, or [ErrToken].
+func (c *Catalog) Authenticate(ctx context.Context, slug tenant.Slug, token string) (u User, err error) {
+	err = c.db.View(ctx, func(tx sqldb.Conn) error {
+		err := tx.QueryRowContext(ctx, `SELECT u.id, u.email, u.role FROM tenant_tokens t JOIN tenant_users u ON u.id = t.user_id AND u.slug = t.slug
+			WHERE t.hash = $1 AND t.slug = $2 AND t.kind = 'api' AND t.expires_at > $3`,
+			hashToken(token), slug.String(), c.now().UnixMicro()).Scan(&u.ID, &u.Email, &u.Role)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrToken
+		}
+		return err
+	})
+	return u, err
+}

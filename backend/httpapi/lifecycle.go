@@ -1,0 +1,100 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
+)
+
+// purgeTenant deletes a deactivated tenant's data for good; the body repeats
+// the slug.
+func (a *api) purgeTenant(w http.ResponseWriter, r *http.Request) error {
+	slug, err := slugOf(r)
+	if err != nil {
+		return err
+	}
+	var confirm string
+	if err := readObject(w, r, map[string]field{"confirm": text(&confirm)}); err != nil {
+		return err
+	}
+	if err := a.Catalog.Purge(r.Context(), slug, confirm); err != nil {
+		return err
+	}
+	a.refresh(r)
+	return a.getTenant(w, r)
+}
+
+// moveTenant brings a tenant's data to another place. It answers when the move
+// is done.
+func (a *api) moveTenant(w http.ResponseWriter, r *http.Request) error {
+	slug, err := slugOf(r)
+	if err != nil {
+		return err
+	}
+	var to string
+	if err := readObject(w, r, map[string]field{"isolation": text(&to)}); err != nil {
+		return err
+	}
+	isolation, err := petstore.ParseIsolation(to)
+	if err != nil {
+		return badField("isolation", "expected shared, schema or database")
+	}
+	if err := a.Catalog.Move(r.Context(), slug, isolation); err != nil {
+		return err
+	}
+	a.refresh(r)
+	return a.getTenant(w, r)
+}
+
+// exportTenant sends an archive. An error after the first byte can only break
+// the connection off, which the checksum in the archive shows as well.
+func (a *api) exportTenant(w http.ResponseWriter, r *http.Request) error {
+	slug, err := slugOf(r)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Catalog.Get(r.Context(), slug); err != nil {
+		return err
+	}
+	out := &lateHeader{ResponseWriter: w, slug: slug.String()}
+	err = a.Catalog.Export(r.Context(), slug, out)
+	if err != nil && out.begun {
+		a.Log.Error("export broken off", "tenant", slug.String(), "error", err.Error())
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}
+
+// lateHeader sets the archive's header with its first byte, so that an error
+// before it is still a problem.
+type lateHeader struct {
+	http.ResponseWriter
+	slug  string
+	begun bool
+}
+
+func (l *lateHeader) Write(b []byte) (int, error) {
+	if !l.begun {
+		l.begun = true
+		l.Header().Set("Content-Type", "application/gzip")
+		l.Header().Set("Content-Disposition", `attachment; filename="`+l.slug+`.tar.gz"`)
+	}
+	return l.ResponseWriter.Write(b)
+}
+
+func (a *api) listEvents(w http.ResponseWriter, r *http.Request) error {
+	slug, err := slugOf(r)
+	if err != nil {
+		return err
+	}
+	events, err := a.Catalog.Events(r.Context(), slug, 100)
+	if err != nil {
+		return err
+	}
+	if events == nil {
+		events = []control.Event{}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"events": events})
+	return nil
+}
