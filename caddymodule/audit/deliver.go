@@ -36,12 +36,12 @@ func (r *Recorder) run() {
 	for {
 		select {
 		case <-r.wake:
-			r.deliver(false, nil)
+			_ = r.deliver(false, nil) // counted in Stats and tried again
 		case <-ticker.C:
 			for _, o := range r.outs {
 				o.pause = max(o.pause-1, 0)
 			}
-			r.deliver(false, nil)
+			_ = r.deliver(false, nil) // counted in Stats and tried again
 		case q := <-r.asks:
 			err := r.deliver(true, q.record)
 			if q.last {

@@ -33,8 +33,8 @@ func rehash(line string) string {
 }
 
 func TestTheVerifierNamesTheLineAndWhatIsWrong(t *testing.T) {
-	edit := func(l []string, i int, old, new string) []string {
-		l[i] = strings.Replace(l[i], old, new, 1)
+	edit := func(l []string, i int, from, to string) []string {
+		l[i] = strings.Replace(l[i], from, to, 1)
 		return l
 	}
 	for name, c := range map[string]struct {

@@ -75,8 +75,8 @@ type Remote struct {
 	mu      sync.Mutex // guards what follows; not held while fetching
 	flight  chan struct{}
 	waiting int
-	tried   time.Time // the start of the last fetch
-	print   [sha256.Size]byte
+	tried   time.Time         // the start of the last fetch
+	text    [sha256.Size]byte // hash of the last good text
 	stats   RemoteStats
 }
 
@@ -173,8 +173,8 @@ func (r *Remote) fetch() {
 	r.stats.LoadedAt, r.stats.Skipped, r.stats.Keys = r.o.Now(), skipped, set.Len()
 	// The same text keeps the same set, so that remembered tokens need no
 	// second look.
-	if print := sha256.Sum256(text); r.keys.Load() == nil || print != r.print {
-		r.print = print
+	if sum := sha256.Sum256(text); r.keys.Load() == nil || sum != r.text {
+		r.text = sum
 		r.keys.Store(set)
 	}
 }
@@ -192,7 +192,7 @@ func (r *Remote) Renew(ctx context.Context) *KeySet {
 		r.mu.Unlock()
 		return r.Keys()
 	}
-	flight := r.begin()
+	flight := r.begin() //nolint:contextcheck // the fetch is everybody's: it must not end with this request
 	r.waiting++
 	r.mu.Unlock()
 

@@ -153,7 +153,10 @@ func TestAnEndpointThatFailsLeavesTheLastGoodKeys(t *testing.T) {
 	}
 	z.Close()
 	for name, answer := range map[string]http.HandlerFunc{
-		"500":       func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); io.WriteString(w, jwksOf("evil")) },
+		"500": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			io.WriteString(w, jwksOf("evil"))
+		},
 		"404":       http.NotFound,
 		"redirect":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"garbage":   func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>\xff") },

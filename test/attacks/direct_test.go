@@ -16,7 +16,7 @@ func TestTheBackendBelievesNoIdentityButTheGateways(t *testing.T) {
 		g = &target{Stack: stack, t: t, rec: rec}
 	}
 	rec.Reset()
-	real := func(slug string) string {
+	statementOf := func(slug string) string {
 		r := g.send(slug+".petstore.localhost", get("/", "Host: "+slug+".petstore.localhost"))
 		if statusOf(r) != "200" {
 			t.Fatal(r)
@@ -24,7 +24,7 @@ func TestTheBackendBelievesNoIdentityButTheGateways(t *testing.T) {
 		defer rec.Reset()
 		return rec.Requests()[0].Header.Get("Tenant-Identity")
 	}
-	statement := real(acme)
+	statement := statementOf(acme)
 	direct := func(headers ...string) int {
 		return g.Plain("GET", g.Backend, "/api/pets", "", headers...).Status
 	}
@@ -36,7 +36,7 @@ func TestTheBackendBelievesNoIdentityButTheGateways(t *testing.T) {
 	otherAudience := strings.Replace(decode(t, part[1]), `"aud":"petstore"`, `"aud":"other"`, 1)
 	for name, value := range map[string]string{
 		"none": b64([]byte(`{"alg":"none","typ":"tenant-identity+jwt"}`)) + "." + part[1] + ".", "no signature": part[0] + "." + part[1] + ".", "own key": mine.sign(decode(t, part[0]), decode(t, part[1])), "plain slug": acme,
-		"own key, own id": mine.sign(`{"alg":"EdDSA","typ":"tenant-identity+jwt","kid":"x"}`, decode(t, part[1])), "signature of another tenant": part[0] + "." + strings.Split(real(fluffy), ".")[1] + "." + part[2],
+		"own key, own id": mine.sign(`{"alg":"EdDSA","typ":"tenant-identity+jwt","kid":"x"}`, decode(t, part[1])), "signature of another tenant": part[0] + "." + strings.Split(statementOf(fluffy), ".")[1] + "." + part[2],
 		"another audience": part[0] + "." + b64([]byte(otherAudience)) + "." + part[2], "cut": statement[:len(statement)-5], "with a space": " " + statement + " x", "twice": statement + "," + statement, "empty": "", "long": strings.Repeat("a", 10_000),
 	} {
 		if got := direct("Tenant-Identity", value); got != 401 {

@@ -135,7 +135,7 @@ func TestTheTimeOfARefusalTellsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 		clients[i] = client{conn, bufio.NewReader(conn)}
 	}
 	ask := func(i int) time.Duration {
@@ -148,7 +148,7 @@ func TestTheTimeOfARefusalTellsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		io.Copy(io.Discard, res.Body)
-		if res.StatusCode != 404 {
+		if res.StatusCode != http.StatusNotFound {
 			t.Fatalf("status %d", res.StatusCode)
 		}
 		return time.Since(begin)

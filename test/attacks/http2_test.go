@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -100,7 +101,7 @@ func TestOneAuthorityDecidesInHTTP2Too(t *testing.T) {
 		body, answered := g.http2(acmeHost, fields)
 		for _, r := range g.rec.Requests() {
 			g.belongs(name, r, acme)
-			if r.Host != acmeHost || r.Method != "GET" {
+			if r.Host != acmeHost || r.Method != http.MethodGet {
 				t.Errorf("%s: the backend saw %s for host %q", name, r.Method, r.Host)
 			}
 		}
