@@ -3,7 +3,8 @@
 -- Times are microseconds. An account is stored as a flat msgpack array, with
 -- times as differences so that they pack small:
 --   version, inc, seen-inc, then for each window:
---   id, until (0, or until-seen), number of cells, then expiry (difference) and count of each cell
+--   id, until (0, or until-seen), number of cells, then of each cell its expiry
+--   (difference to the one before, in steps except in the first and last) and count
 -- inc, the instant the account was made, tells it from one made after the
 -- store lost it.
 local floor, max, min = math.floor, math.max, math.min
@@ -54,6 +55,14 @@ local function expiry(id, now, held)
   return daysof(year, month, min(anchor, monthlength(year, month))) * DAY
 end
 
+local function grain(id)
+  return floor(id / (id >= MINUTE and 12 or 16))
+end
+
+local function step(id)
+  return max(1, floor(grain(id) / 100))
+end
+
 local function decode(raw)
   local acc = {inc = 0, seen = 0, windows = {}, byid = {}, named = {}}
   if not raw then return acc end
@@ -67,10 +76,10 @@ local function decode(raw)
     local w = {id = t[i], till = t[i + 1], sum = 0, exps = {}, counts = {}}
     if w.till ~= 0 then w.till = w.till + acc.seen end
     local exp = acc.seen
-    local n = t[i + 2]
+    local n, unit = t[i + 2], step(w.id)
     i = i + 3
     for c = 1, n do
-      exp = exp + t[i]
+      exp = exp + t[i] * ((c == 1 or c == n) and 1 or unit)
       w.exps[c], w.counts[c] = exp, t[i + 1]
       w.sum = w.sum + t[i + 1]
       i = i + 2
@@ -86,11 +95,14 @@ local function charge(w, exp, n)
   w.sum = w.sum + n
   if last > 0 then
     exp = max(exp, w.exps[last])
-    local grain = floor(w.id / (w.id >= MINUTE and 12 or 16))
-    if exp == w.exps[last] or w.id > 0 and floor(exp / grain) == floor(w.exps[last] / grain) then
+    local g = grain(w.id)
+    if exp == w.exps[last] or w.id > 0 and floor(exp / g) == floor(w.exps[last] / g) then
       w.exps[last], w.counts[last] = exp, w.counts[last] + n
       return
     end
+    local unit = step(w.id)
+    w.exps[last] = floor((w.exps[last] + unit - 1) / unit) * unit
+    exp = max(exp, w.exps[last])
   end
   w.exps[last + 1], w.counts[last + 1] = exp, n
 end
@@ -103,9 +115,9 @@ local function store(key, acc, now)
     local cells = #w.exps
     t[at], t[at + 1], t[at + 2] = w.id, w.till == 0 and 0 or w.till - now, cells
     at = at + 3
-    local previous = now
+    local previous, unit = now, step(w.id)
     for c = 1, cells do
-      t[at], t[at + 1] = w.exps[c] - previous, w.counts[c]
+      t[at], t[at + 1] = (w.exps[c] - previous) / ((c == 1 or c == cells) and 1 or unit), w.counts[c]
       previous = w.exps[c]
       at = at + 2
     end

@@ -17,7 +17,7 @@ import (
 // hangs must be given up and replaced soon. No attempt is ever repeated by the
 // client: a repeated return would give back the same permits twice.
 const (
-	dialTimeout = 250 * time.Millisecond
+	dialTimeout = 250 * time.Millisecond // or the wait budget, if that is longer
 	ioTimeout   = 100 * time.Millisecond // or twice the wait budget, if that is longer
 	poolTimeout = 50 * time.Millisecond
 	noRetries   = -1
@@ -38,7 +38,7 @@ const urlForms = "expected redis://, rediss://, unix://, redis+sentinel:// or re
 // parameters are those of go-redis' ParseURL, ParseFailoverURL and
 // ParseClusterURL; the timeouts and retries among them are overridden.
 func openRedis(raw string, budget time.Duration) (redis.UniversalClient, error) {
-	wait := max(ioTimeout, 2*budget)
+	wait, dial := max(ioTimeout, 2*budget), max(dialTimeout, budget)
 	scheme, _, ok := strings.Cut(raw, "://")
 	if !ok {
 		// The text is not repeated: it may hold a password.
@@ -47,11 +47,11 @@ func openRedis(raw string, budget time.Duration) (redis.UniversalClient, error) 
 	base, kind, _ := strings.Cut(scheme, "+")
 	switch {
 	case scheme == "redis" || scheme == "rediss" || scheme == "unix":
-		return openSingle(raw, wait)
+		return openSingle(raw, dial, wait)
 	case (base == "redis" || base == "rediss") && kind == "sentinel":
-		return openSentinel(base, raw, wait)
+		return openSentinel(base, raw, dial, wait)
 	case (base == "redis" || base == "rediss") && kind == "cluster":
-		return openCluster(base, raw, wait)
+		return openCluster(base, raw, dial, wait)
 	}
 	return nil, fmt.Errorf("reading Redis URL: scheme %q, %s", scheme, urlForms)
 }
@@ -65,12 +65,12 @@ func hideURL(err error) error {
 	return err
 }
 
-func openSingle(raw string, wait time.Duration) (redis.UniversalClient, error) {
+func openSingle(raw string, dial, wait time.Duration) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(raw)
 	if err != nil {
 		return nil, fmt.Errorf("reading Redis URL: %w", hideURL(err))
 	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, wait, wait, poolTimeout
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dial, wait, wait, poolTimeout
 	o.MaxRetries = noRetries
 	o.DialerRetries = 1
 	o.ContextTimeoutEnabled = true
@@ -99,7 +99,7 @@ func splitHosts(base, raw string) string {
 	return base + "://" + user + hosts[0] + "/" + path + "?" + query
 }
 
-func openSentinel(base, raw string, wait time.Duration) (redis.UniversalClient, error) {
+func openSentinel(base, raw string, dial, wait time.Duration) (redis.UniversalClient, error) {
 	o, err := redis.ParseFailoverURL(splitHosts(base, raw))
 	if err != nil {
 		return nil, fmt.Errorf("reading Redis URL: %w", hideURL(err))
@@ -107,19 +107,19 @@ func openSentinel(base, raw string, wait time.Duration) (redis.UniversalClient, 
 	if o.MasterName == "" {
 		return nil, fmt.Errorf("reading Redis URL: expected ?master_name=NAME with %s+sentinel", base)
 	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, wait, wait, poolTimeout
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dial, wait, wait, poolTimeout
 	o.MaxRetries = noRetries
 	o.DialerRetries = 1
 	o.ContextTimeoutEnabled = true
 	return redis.NewFailoverClient(o), nil
 }
 
-func openCluster(base, raw string, wait time.Duration) (redis.UniversalClient, error) {
+func openCluster(base, raw string, dial, wait time.Duration) (redis.UniversalClient, error) {
 	o, err := redis.ParseClusterURL(splitHosts(base, raw))
 	if err != nil {
 		return nil, fmt.Errorf("reading Redis URL: %w", hideURL(err))
 	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dialTimeout, wait, wait, poolTimeout
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = dial, wait, wait, poolTimeout
 	o.MaxRetries = noRetries
 	o.DialerRetries = 1
 	// MOVED and ASK must still be followed; commands themselves say NoRetry.

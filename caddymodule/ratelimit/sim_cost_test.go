@@ -16,7 +16,7 @@ func TestAnHourlyQuotaIsNearlyFullyUsable(t *testing.T) {
 		percent   float64
 	}{
 		// Demand far above the quota, or below it, loses at most a percent.
-		{"1000/1h", 1, 0.25, 12, 99},
+		{"1000/1h", 1, 0.2, 12, 99},
 		{"1000/1h", 1, 10, 12, 99},
 		{"1000/1h", 3, 20, 6, 99},
 		{"20000/1h", 3, 100, 4, 99},

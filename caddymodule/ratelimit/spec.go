@@ -61,6 +61,11 @@ func (id windowID) grain() int64 {
 	return int64(id) / cellsShort
 }
 
+// step is what the expiry of a cell is rounded up to once a newer cell exists:
+// a hundredth of a grain, which packs into a byte in the store and is a
+// thousandth of the window.
+func (id windowID) step() int64 { return max(1, id.grain()/100) }
+
 // expiry is the instant at which a charge made now stops counting, if what it
 // bought may be used until now+hold.
 func (id windowID) expiry(now, hold int64) int64 {

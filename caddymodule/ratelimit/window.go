@@ -55,6 +55,10 @@ func (w *window) charge(exp, n int64) {
 			c.n += n
 			return
 		}
+		if step := w.id.step(); c.exp%step != 0 {
+			c.exp += step - c.exp%step
+			exp = max(exp, c.exp)
+		}
 	}
 	if w.cells == nil {
 		// Most keys are used once or twice per window.
