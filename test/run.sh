@@ -115,7 +115,7 @@ shells() {
 	shellcheck --severity=warning "${scripts[@]}"
 }
 
-modules() { go mod tidy -diff && go mod verify && go mod verify -C test/tools; }
+modules() { go mod tidy -diff && go mod verify && go mod verify -C test/tools && go mod verify -C test/tools/pebble; }
 
 vet() { "${static[@]}" go vet ./...; }
 

@@ -31,8 +31,9 @@ var protocols = []string{"http/1.1", "h2", "h3"}
 type connection struct {
 	t testing.TB
 	// cert is the certificate that the gateway showed.
-	cert *x509.Certificate
-	send func(*http.Request) (*http.Response, error)
+	cert  *x509.Certificate
+	chain *x509.CertPool // what came with it
+	send  func(*http.Request) (*http.Response, error)
 }
 
 const patience = 30 * time.Second
@@ -60,7 +61,9 @@ func tryConnect(t testing.TB, port int, protocol, serverName string) (*connectio
 		}
 		t.Cleanup(func() { _ = conn.CloseWithError(0, "") })
 		client := new(http3.Transport).NewClientConn(conn)
-		return &connection{t: t, cert: conn.ConnectionState().TLS.PeerCertificates[0], send: client.RoundTrip}, nil
+		c := newConnection(t, conn.ConnectionState().TLS)
+		c.send = client.RoundTrip
+		return c, nil
 	}
 	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -71,7 +74,7 @@ func tryConnect(t testing.TB, port int, protocol, serverName string) (*connectio
 	if state.NegotiatedProtocol != protocol {
 		return nil, fmt.Errorf("the gateway chose protocol %q", state.NegotiatedProtocol)
 	}
-	c := &connection{t: t, cert: state.PeerCertificates[0]}
+	c := newConnection(t, state)
 	if protocol == "h2" {
 		client, err := new(http2.Transport).NewClientConn(conn)
 		if err != nil {
@@ -89,6 +92,14 @@ func tryConnect(t testing.TB, port int, protocol, serverName string) (*connectio
 		return http.ReadResponse(answers, r)
 	}
 	return c, nil
+}
+
+func newConnection(t testing.TB, state tls.ConnectionState) *connection {
+	c := &connection{t: t, cert: state.PeerCertificates[0], chain: x509.NewCertPool()}
+	for _, cert := range state.PeerCertificates[1:] {
+		c.chain.AddCert(cert)
+	}
+	return c
 }
 
 // answer is a whole answer.
