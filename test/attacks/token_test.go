@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -54,9 +55,13 @@ func claims(tenantJSON, more string) string {
 
 func (i issuer) token(tenants string) string { return i.sign(i.header(), claims(tenants, "")) }
 
-// withAuth puts tenant_auth in, with keys from a file.
+// shippedAuth is the block in the repository's Caddyfile.
+var shippedAuth = regexp.MustCompile(`(?s)\ttenant_auth \{.*?\n\t\}\n`)
+
+// withAuth puts another tenant_auth in, with keys from a file.
 func withAuth(t testing.TB) func(string) string {
 	return func(text string) string {
+		text = shippedAuth.ReplaceAllString(text, "")
 		return replace(t, "\ttenant host petstore.localhost\n", `	tenant host petstore.localhost
 	tenant_auth {
 		key_file keys.json

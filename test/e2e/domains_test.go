@@ -63,6 +63,10 @@ func TestGatewayThatStartsFirstServesOnceTheCatalogIsThere(t *testing.T) {
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		_ = os.Remove(s.Path("data/petstore.db" + suffix))
 	}
+	// Nor may it know anything from its last run.
+	if err := os.RemoveAll(s.Path("data/caddy/tenancy")); err != nil {
+		t.Fatal(err)
+	}
 	s.Gateway.Start()
 	var res *harness.Response
 	harness.Eventually(t, harness.StartTimeout, "the gateway to answer", func() bool {
