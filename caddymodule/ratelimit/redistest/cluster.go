@@ -19,7 +19,7 @@ func StartCluster(t testing.TB, masters int) []*Server {
 		// The cluster bus listens 10000 above, which is not always a port.
 		bus := FreePort(t)
 		servers[i] = Start(t, "--cluster-enabled", "yes", "--cluster-port", fmt.Sprint(bus),
-			"--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000")
+			"--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "30000")
 		servers[i].bus = bus
 	}
 	for i, s := range servers {

@@ -25,7 +25,7 @@ import (
 )
 
 // startTimeout is generous, because test machines are busy.
-const startTimeout = 20 * time.Second
+const startTimeout = 60 * time.Second
 
 // Server is one redis-server process.
 type Server struct {
