@@ -35,6 +35,18 @@ func envName(flagName string) string {
 	return "PETSTORE_" + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
 }
 
+// given are the names of the flags that command line or environment set.
+func (f *flags) given() map[string]bool {
+	names := map[string]bool{}
+	f.VisitAll(func(fl *flag.Flag) {
+		if f.env.getenv(envName(fl.Name)) != "" {
+			names[fl.Name] = true
+		}
+	})
+	f.Visit(func(fl *flag.Flag) { names[fl.Name] = true })
+	return names
+}
+
 // errHelp ends a command whose help was asked for.
 var errHelp = errors.New("help was asked for")
 

@@ -47,6 +47,8 @@ type usageError struct{ error }
 func commands() []command {
 	return []command{
 		{"serve", "serve the API (the default)", serve},
+		{"tenant", "create, change, move, export and remove tenants", tenantMain},
+		{"backup", "copy the SQLite files while the server runs", backup},
 		{"migrate", "bring tenants' tables up to date, or say which are not", migrate},
 		{"token", "print a bearer token for a tenant's user", mintToken},
 		{"version", "print the version", printVersion},

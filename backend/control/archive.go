@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -115,9 +116,11 @@ func (c *Catalog) export(ctx context.Context, slug tenant.Slug, w io.Writer) err
 }
 
 // openArchive reads an archive's manifest and leaves the reader at the pets.
-func openArchive(r io.Reader) (manifest, io.Reader, error) {
-	var m manifest
-	damaged := func(cause error) (manifest, io.Reader, error) { return m, nil, fmt.Errorf("%w: %w", ErrArchive, cause) }
+// end is called when they are read: it reads on to the last checksum.
+func openArchive(r io.Reader) (m manifest, pets io.Reader, end func() error, err error) {
+	damaged := func(cause error) (manifest, io.Reader, func() error, error) {
+		return m, nil, nil, fmt.Errorf("%w: %w", ErrArchive, cause)
+	}
 	zipped, err := gzip.NewReader(r)
 	if err != nil {
 		return damaged(err)
@@ -141,7 +144,15 @@ func openArchive(r io.Reader) (manifest, io.Reader, error) {
 	if head, err = archive.Next(); err != nil || head.Name != petsFile {
 		return damaged(fmt.Errorf("expected %q second", petsFile))
 	}
-	return m, archive, nil
+	return m, archive, func() error {
+		if _, err := archive.Next(); !errors.Is(err, io.EOF) {
+			return fmt.Errorf("%w: expected two files: %w", ErrArchive, cmp.Or(err, errors.New("found more")))
+		}
+		if _, err := io.Copy(io.Discard, zipped); err != nil {
+			return fmt.Errorf("%w: %w", ErrArchive, err)
+		}
+		return nil
+	}, nil
 }
 
 // readPets calls f with every pet of an archive and compares count and

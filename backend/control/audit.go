@@ -33,12 +33,13 @@ func actorOf(ctx context.Context) Actor {
 
 // Event is one action on a tenant.
 type Event struct {
-	At            time.Time       `json:"at"`
-	Actor         string          `json:"actor"`
-	RequestID     string          `json:"request_id,omitempty"`
-	Action        string          `json:"action"`
-	Tenant        string          `json:"tenant"`
-	Before, After json.RawMessage `json:",omitempty"`
+	At        time.Time       `json:"at"`
+	Actor     string          `json:"actor"`
+	RequestID string          `json:"request_id,omitempty"`
+	Action    string          `json:"action"`
+	Tenant    string          `json:"tenant"`
+	Before    json.RawMessage `json:"before,omitempty"`
+	After     json.RawMessage `json:"after,omitempty"`
 }
 
 // record writes an event in the transaction of the action itself: there is no

@@ -20,7 +20,7 @@ const importing = 2
 // any place. The tenant is active when every row is there and the checksum is
 // right; before that nobody sees it, and on an error nothing is left.
 func (c *Catalog) Import(ctx context.Context, r io.Reader, slug, isolation string) (Created, error) {
-	m, pets, err := openArchive(r)
+	m, pets, end, err := openArchive(r)
 	if err != nil {
 		return Created{}, fmt.Errorf("importing: %w", err)
 	}
@@ -40,7 +40,7 @@ func (c *Catalog) Import(ctx context.Context, r io.Reader, slug, isolation strin
 			return err
 		}
 		err := c.storage.Load(ctx, t.Slug, t.Isolation, func(add func(petstore.Pet) error) error {
-			return readPets(pets, m.Pets, add)
+			return errors.Join(readPets(pets, m.Pets, add), end())
 		})
 		if err != nil {
 			return err

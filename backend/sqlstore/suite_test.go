@@ -56,7 +56,7 @@ type postgresServer struct {
 	n      int
 }
 
-func startPostgres(t *testing.T) *postgresServer {
+func startPostgres(t testing.TB) *postgresServer {
 	t.Helper()
 	p := &postgresServer{server: harness.StartPostgres(t)}
 	admin, err := sqldb.OpenPostgresTool(p.server.URL(), sqldb.PostgresOptions{})

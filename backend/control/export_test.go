@@ -1,0 +1,5 @@
+package control
+
+// CrashAt has f called at the named points between steps, for tests that end
+// the process there.
+func (c *Catalog) CrashAt(f func(point string)) { c.crashAt = f }
