@@ -263,16 +263,16 @@ start() {
 	printf -v "${name}_pid" %s $!
 }
 
-# stop NAME PID asks it to end, and makes it after ten seconds.
+# stop NAME PID asks it to end, and makes it after 15 seconds.
 stop() {
 	local i
 	alive "$2" || return 0
 	kill -TERM "$2" 2>/dev/null || return 0
-	for ((i = 0; i < 100; i++)); do
+	for ((i = 0; i < 150; i++)); do
 		alive "$2" || return 0
 		sleep 0.1 || true # Ctrl-C ends it too
 	done
-	say "$1 did not stop within 10 s; ending it" >&2
+	say "$1 did not stop within 15 s; ending it" >&2
 	kill -KILL "$2" 2>/dev/null || true
 }
 

@@ -39,14 +39,17 @@ func Binaries(t testing.TB) (caddy, petstore string) {
 	t.Helper()
 	root := Root(t)
 	built.once.Do(func() {
-		// Test packages run side by side; one of them builds.
-		f, err := os.OpenFile(filepath.Join(os.TempDir(), "caddy-tenancy-build.lock"), os.O_CREATE|os.O_RDWR, 0o666)
-		if err == nil {
-			defer f.Close()
-			err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if built.err = os.MkdirAll(filepath.Join(root, "bin"), 0o755); built.err != nil {
+			return
 		}
+		// Test packages run side by side; one of them builds.
+		lock, err := os.OpenFile(filepath.Join(root, "bin/.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			built.err = err
+			return
+		}
+		defer lock.Close()
+		if built.err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); built.err != nil {
 			return
 		}
 		cmd := exec.Command(filepath.Join(root, "xcaddy.sh"), "build")

@@ -21,15 +21,16 @@ const firstPort, lastPort = 20000, 31999
 // half of the other's requests.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	dir := filepath.Join(os.TempDir(), "caddy-tenancy-ports")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	// Users cannot lock one another's files; the look below is all they share.
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("caddy-tenancy-ports-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatalf("reserving a port: %v", err)
 	}
 	for range 200 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		f, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(port)), os.O_CREATE|os.O_RDWR, 0o666)
+		f, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(port)), os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
-			continue // another user's
+			t.Fatalf("reserving a port: %v", err)
 		}
 		// The kernel gives the lock back when this process ends.
 		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil || !free(port) {
