@@ -93,10 +93,26 @@ func (l *lockedBuffer) String() string {
 
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
+	return startIn(t, nil, args...)
+}
+
+// waitFor polls until something is so, and fails the test when it is not
+// within 20 s.
+func waitFor(t *testing.T, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited 20 s for nothing")
+		}
+	}
+}
+
+func startIn(t *testing.T, env map[string]string, args ...string) *server {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var log lockedBuffer
 	code := make(chan int, 1)
-	go func() { code <- run(ctx, append(args, "--listen", "127.0.0.1:0"), environ(nil), io.Discard, &log) }()
+	go func() { code <- run(ctx, append(args, "--listen", "127.0.0.1:0"), environ(env), io.Discard, &log) }()
 	s := &server{stop: sync.OnceValue(func() int { cancel(); return <-code })}
 	t.Cleanup(func() { s.stop() })
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
