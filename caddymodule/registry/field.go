@@ -26,16 +26,17 @@ func errUnknownField(kind, name string) error {
 // json.Number, bool, []byte, [16]byte, time.Time, []string or []any. The first
 // field that cannot be read makes the record's Err.
 func (r *Record) set(name string, value any) {
-	err := errUnknownField("field", name)
-	if isField(name) {
-		if err = r.store(name, value); err == nil {
-			return
-		}
+	var err error
+	if !isField(name) {
+		err = errUnknownField("field", name)
+	} else if err = r.store(name, value); err != nil {
 		err = fmt.Errorf("reading field %q: %w", name, err)
 	}
-	if name == "created_at" {
+	switch {
+	case err == nil:
+	case name == "created_at":
 		r.Note = err
-	} else if r.Err == nil {
+	case r.Err == nil:
 		r.Err = err
 	}
 }

@@ -79,10 +79,17 @@ func (w *fileWorld) remove(t *testing.T) {
 
 func (w *fileWorld) spoil(t *testing.T) { w.write(t, []byte("{{{ no list")) }
 
-func TestJSONFilesConform(t *testing.T) { conform(t, newFileWorld("tenants.json")) }
-func TestYAMLFilesConform(t *testing.T) { conform(t, newFileWorld("tenants.yaml")) }
+func TestJSONFilesConform(t *testing.T) {
+	t.Parallel()
+	conform(t, newFileWorld("tenants.json"))
+}
+func TestYAMLFilesConform(t *testing.T) {
+	t.Parallel()
+	conform(t, newFileWorld("tenants.yaml"))
+}
 
 func TestAFileRewrittenInPlaceIsReadOnceItIsWhole(t *testing.T) {
+	t.Parallel()
 	w := newFileWorld("tenants.json")(t).(*fileWorld)
 	w.put(t, Record{Slug: "acme"})
 	s := w.source(t)
@@ -110,9 +117,9 @@ func TestAFileRewrittenInPlaceIsReadOnceItIsWhole(t *testing.T) {
 // writer to finish helps.
 func TestAFileThatIsBeingWrittenIsLeftAloneForAWhile(t *testing.T) {
 	w := newFileWorld("tenants.yaml")(t).(*fileWorld)
-	w.put(t, Record{Slug: "acme"}, Record{Slug: "globex"})
 	s := w.source(t)
 	start := time.Now()
+	w.put(t, Record{Slug: "acme"}, Record{Slug: "globex"})
 	expect(t, s, Record{Slug: "acme"}, Record{Slug: "globex"})
 	if since := time.Since(start); since < settleTime/2 {
 		t.Errorf("a file written just now was read after %v", since)

@@ -125,12 +125,14 @@ func (w *feedWorld) body(cursor string) []byte {
 		}
 	}
 	out["tenants"] = feedRecords(list)
-	data, err := json.Marshal(out)
+	data, err := marshalFeed(out)
 	if err != nil {
 		panic(err)
 	}
 	return data
 }
+
+var marshalFeed = json.Marshal
 
 func feedRecords(records []Record) []map[string]any {
 	list := []map[string]any{}
@@ -148,6 +150,7 @@ func feedRecords(records []Record) []map[string]any {
 }
 
 func TestHTTPFeedsConform(t *testing.T) {
+	t.Parallel()
 	for name, w := range map[string]func(*testing.T) world{
 		"with a tag":        newFeedWorld(true, false, false),
 		"without a tag":     newFeedWorld(false, false, false),

@@ -13,6 +13,7 @@ var update = flag.Bool("update", false, "write the messages of testdata/mistakes
 // Every mistake has a fixture, and beside it what is said about it: the error if
 // nothing could be read, else the tenants that are served and the problems.
 func TestEveryMistakeIsNamed(t *testing.T) {
+	t.Parallel()
 	paths, err := filepath.Glob("testdata/mistakes/*.*")
 	if err != nil {
 		t.Fatal(err)

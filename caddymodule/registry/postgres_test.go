@@ -83,6 +83,7 @@ func (w *postgresWorld) remove(*testing.T) {
 }
 
 func TestPostgres(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Start(t)
 	w := &postgresWorld{server: server}
 	t.Run("conforms", func(t *testing.T) {

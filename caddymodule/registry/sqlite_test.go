@@ -119,8 +119,14 @@ func (w *sqliteWorld) spoil(t *testing.T) {
 	}
 }
 
-func TestSQLiteInWALModeConforms(t *testing.T)      { conform(t, newSQLiteWorld("wal")) }
-func TestSQLiteInRollbackModeConforms(t *testing.T) { conform(t, newSQLiteWorld("delete")) }
+func TestSQLiteInWALModeConforms(t *testing.T) {
+	t.Parallel()
+	conform(t, newSQLiteWorld("wal"))
+}
+func TestSQLiteInRollbackModeConforms(t *testing.T) {
+	t.Parallel()
+	conform(t, newSQLiteWorld("delete"))
+}
 
 func TestSQLiteIsNeverWrittenToNorCreated(t *testing.T) {
 	w := newSQLiteWorld("wal")(t).(*sqliteWorld)
@@ -161,6 +167,7 @@ func TestSQLiteReadsWhileAWriterHoldsTheDatabaseInWALMode(t *testing.T) {
 }
 
 func TestALockedSQLiteIsAFailureThatPasses(t *testing.T) {
+	t.Parallel()
 	w := newSQLiteWorld("delete")(t).(*sqliteWorld)
 	w.put(t, Record{ID: "1", Slug: "acme"})
 	s := w.source(t)
@@ -202,6 +209,7 @@ func TestAReplacedSQLiteFileIsReadAnew(t *testing.T) {
 }
 
 func TestATruncatedSQLiteFileIsAFailure(t *testing.T) {
+	t.Parallel()
 	w := newSQLiteWorld("delete")(t).(*sqliteWorld)
 	records := make([]Record, 500)
 	for i := range records {
