@@ -123,7 +123,7 @@ lint() {
 	# Trimmed and without cgo like the binaries: the standard library is shared.
 	"${static[@]}" go build -C test/tools -ldflags "-s -w" -o "$cache/golangci-lint" \
 		github.com/golangci/golangci-lint/v2/cmd/golangci-lint || return
-	"${static[@]}" "$cache/golangci-lint" run ./...
+	"${static[@]}" "$cache/golangci-lint" run --allow-parallel-runners ./...
 }
 
 results=$cache/test.log
