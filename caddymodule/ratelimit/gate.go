@@ -129,7 +129,7 @@ func serve(p *Policy, a ask, v *verdict, waiters []*waiter, inHand int64) (used 
 			left -= a.unit
 			used += a.unit
 		}
-		w.d = v.decision(p, allowed)
+		v.fill(&w.d, p, allowed)
 		for i := range p.nspecs {
 			st := &w.d.States[i]
 			if !allowed {

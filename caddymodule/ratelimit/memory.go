@@ -56,11 +56,11 @@ func microClock(now func() time.Time) func() int64 {
 }
 
 // Take implements Limiter. It never fails and does not look at the context.
-func (m *Memory) Take(_ context.Context, key Key, p *Policy, cost int64) (Decision, error) {
+func (m *Memory) Take(_ context.Context, key Key, p *Policy, cost int64) (d Decision, err error) {
 	cost = max(1, cost)
 	var v verdict
 	m.decide(key, p, ask{need: cost, unit: cost, want: cost}, &v)
-	d := v.decision(p, v.granted == cost)
+	v.fill(&d, p, v.granted == cost)
 	if d.Allowed && p.slots != [2]bool{} {
 		d.Slot = &Slot{release: func() { m.vacate(key, p) }}
 	}
@@ -88,19 +88,25 @@ func (m *Memory) vacate(key Key, p *Policy) {
 func (m *Memory) decide(key Key, p *Policy, a ask, v *verdict) {
 	now := m.now()
 	var accounts [2]*account
+	var tenants *shard[string]
+	var clients *shard[Key]
 	if p.levels[PerTenant] {
 		hash := m.hasher.tenant(key.Tenant)
-		s := m.tenants.lock(hash)
-		defer s.mu.Unlock()
-		accounts[PerTenant] = m.tenants.account(s, hash, key.Tenant, now)
+		tenants = m.tenants.lock(hash)
+		accounts[PerTenant] = m.tenants.account(tenants, hash, key.Tenant, now)
 	}
 	if p.levels[PerClient] {
 		hash := m.hasher.key(key)
-		s := m.clients.lock(hash)
-		defer s.mu.Unlock()
-		accounts[PerClient] = m.clients.account(s, hash, key, now)
+		clients = m.clients.lock(hash)
+		accounts[PerClient] = m.clients.account(clients, hash, key, now)
 	}
 	decide(p, &accounts, now, a, v)
+	if clients != nil {
+		clients.mu.Unlock()
+	}
+	if tenants != nil {
+		tenants.mu.Unlock()
+	}
 }
 
 // Len returns how many clients and tenants are counted one by one.
@@ -109,21 +115,18 @@ func (m *Memory) Len() int { return m.clients.len() + m.tenants.len() }
 // Close implements Limiter; there is nothing to release.
 func (m *Memory) Close() error { return nil }
 
-// decision translates the verdict on a single request.
-func (v *verdict) decision(p *Policy, allowed bool) Decision {
-	d := Decision{Allowed: allowed, Len: p.nspecs}
+// fill translates the verdict on a single request.
+func (v *verdict) fill(d *Decision, p *Policy, allowed bool) {
+	d.Allowed, d.Len = allowed, p.nspecs
 	for i := range p.nspecs {
-		st := &v.limits[i]
-		d.States[i] = State{
-			Remaining: st.remaining,
-			Reset:     time.Duration(st.reset) * time.Microsecond,
-			Violated:  st.violated,
-		}
+		from, to := &v.limits[i], &d.States[i]
+		to.Remaining = from.remaining
+		to.Reset = time.Duration(from.reset) * time.Microsecond
+		to.Violated = from.violated
 	}
 	if !allowed {
 		d.RetryAfter = max(time.Duration(v.retry)*time.Microsecond, time.Microsecond)
 	}
-	return d
 }
 
 // The shard of a key among a gateway's purses is chosen with a few

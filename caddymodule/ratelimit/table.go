@@ -1,8 +1,10 @@
 package ratelimit
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
+	"math/rand/v2"
 	"sync"
 )
 
@@ -213,15 +215,20 @@ func (t *table[K]) len() int {
 	return n
 }
 
-// hasher hashes keys with a secret of its own, so that nobody outside can
+// hasher hashes keys with secrets of its own, so that nobody outside can
 // choose keys that collide.
-type hasher struct{ seed maphash.Seed }
+type hasher struct {
+	seed maphash.Seed
+	a, b uint64
+}
 
-func newHasher() hasher { return hasher{maphash.MakeSeed()} }
+func newHasher() hasher { return hasher{maphash.MakeSeed(), rand.Uint64(), rand.Uint64()} }
 
 func (h hasher) tenant(tenant string) uint64 { return maphash.String(h.seed, tenant) }
 
 func (h hasher) key(key Key) uint64 {
 	addr := key.Client.As16()
-	return bits.RotateLeft64(maphash.String(h.seed, key.Tenant), 23) ^ maphash.Bytes(h.seed, addr[:])
+	// The full product of two secretly shifted halves is a keyed hash of both.
+	hi, lo := bits.Mul64(binary.BigEndian.Uint64(addr[:8])^h.a, binary.BigEndian.Uint64(addr[8:])^h.b)
+	return maphash.String(h.seed, key.Tenant) ^ hi ^ bits.RotateLeft64(lo, 32)
 }
