@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/backend/httpapi"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/issuer"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/mailer"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/resolver"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 )
 
@@ -30,6 +31,7 @@ type serveConfig struct {
 	logLevel slog.Level
 	smtpURL  string
 	mailFrom string
+	resolver string
 }
 
 func (c *serveConfig) register(f *flags) {
@@ -41,6 +43,7 @@ func (c *serveConfig) register(f *flags) {
 	f.BoolVar(&c.demo, "demo", false, "add three demo tenants, the first time only")
 	f.StringVar(&c.smtpURL, "smtp-url", "", "mail server, such as smtp://user:password@host:587 (also as SMTP_URL); empty writes mail into data/outbox")
 	f.StringVar(&c.mailFrom, "mail-from", "", "sender of mail; empty means petstore@ the base domain")
+	f.StringVar(&c.resolver, "dns-resolver", "", "address of the DNS resolver that proofs of tenants' own domains are looked up at; empty means the system's")
 	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "least level to log: DEBUG, INFO, WARN or ERROR")
 }
 
@@ -81,7 +84,11 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	handler, err := c.handler(ctx, b, log)
+	hosts, err := c.hostChecker(b)
+	if err != nil {
+		return err
+	}
+	handler, err := c.handler(ctx, b, hosts, log)
 	if err != nil {
 		return err
 	}
@@ -94,6 +101,7 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 	var work sync.WaitGroup
 	work.Go(func() { b.directory.Run(background, refreshEvery, log) })
 	work.Go(func() { b.catalog.RunJobs(background, sender, log) })
+	work.Go(func() { hosts.Run(background, log) })
 	err = c.answer(ctx, listener, handler, log)
 	stop()
 	work.Wait()
@@ -101,7 +109,7 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 }
 
 // handler builds the API over the opened data.
-func (c *serveConfig) handler(ctx context.Context, b *backend, log *slog.Logger) (http.Handler, error) {
+func (c *serveConfig) handler(ctx context.Context, b *backend, hosts *control.HostChecker, log *slog.Logger) (http.Handler, error) {
 	token, err := adminToken(filepath.Join(c.dir, "admin.token"))
 	if err != nil {
 		return nil, err
@@ -127,9 +135,22 @@ func (c *serveConfig) handler(ctx context.Context, b *backend, log *slog.Logger)
 	}
 	return httpapi.New(httpapi.Options{
 		JWKS:  tokens.JWKS(),
-		Store: b.store, Catalog: b.catalog, Directory: b.directory, Verifier: verifier,
+		Store: b.store, Catalog: b.catalog, Directory: b.directory, Verifier: verifier, Hosts: hosts,
 		AdminToken: token, CursorKey: cursorKey, SiteURL: c.siteURL, Log: log,
 	}), nil
+}
+
+// hostChecker asks DNS about tenants' own domains.
+func (c *serveConfig) hostChecker(b *backend) (*control.HostChecker, error) {
+	var servers []string
+	if c.resolver != "" {
+		servers = []string{c.resolver}
+	}
+	dns, err := resolver.New(servers...)
+	if err != nil {
+		return nil, err
+	}
+	return &control.HostChecker{Catalog: b.catalog, Resolver: dns}, nil
 }
 
 // sender is where mail goes.

@@ -53,14 +53,15 @@ var rules = map[string]rule{
 	"backend/petstore":      {ours: "caddymodule/tenant", standard: "net/http database/sql"},
 	"backend/sqldb":         {ours: "backend/petstore", theirs: "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3", standard: "net/http"},
 	"backend/sqlstore":      {ours: "backend/petstore backend/sqldb caddymodule/tenant", standard: "net/http"},
-	"backend/control":       {ours: "backend/petstore backend/sqldb caddymodule/tenant", standard: "net/http"},
+	"backend/control":       {ours: "backend/petstore backend/sqldb caddymodule/tenant", theirs: "golang.org/x/net/idna golang.org/x/net/publicsuffix", standard: "net/http"},
+	"backend/resolver":      {ours: "backend/control", theirs: "github.com/miekg/dns", standard: "net/http database/sql"},
 	"backend/mailer":        {ours: "backend/control", theirs: "github.com/wneessen/go-mail", standard: "net/http database/sql"},
 	"backend/httpapi": {
 		ours:     "backend/petstore backend/control caddymodule/tenant caddymodule/identity",
 		theirs:   "github.com/prometheus/client_golang",
 		standard: "database/sql",
 	},
-	"backend": {ours: "backend/petstore backend/sqldb backend/sqlstore backend/control backend/httpapi backend/issuer backend/mailer caddymodule/identity caddymodule/tenant"},
+	"backend": {ours: "backend/petstore backend/sqldb backend/sqlstore backend/control backend/httpapi backend/issuer backend/mailer backend/resolver caddymodule/identity caddymodule/tenant"},
 }
 
 // forTests reports whether a package is there for tests only: what it imports

@@ -56,6 +56,9 @@ func (c *Catalog) setHosts(ctx context.Context, tx sqldb.Conn, slug tenant.Slug,
 		if _, err := tx.ExecContext(ctx, `DELETE FROM tenant_hosts WHERE host = $1 AND slug = $2`, h, slug.String()); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM host_claims WHERE host = $1 AND slug = $2`, h, slug.String()); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO host_holds (host, slug, until) VALUES ($1, $2, $3)
 			ON CONFLICT (host) DO UPDATE SET slug = $2, until = $3`, h, slug.String(), now.Add(c.hostHold).UnixMicro())
 		if err != nil {

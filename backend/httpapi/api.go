@@ -28,6 +28,9 @@ type Options struct {
 	Verifier  *identity.Verifier
 	// AdminToken is the operator's credential.
 	AdminToken string
+	// Hosts asks DNS about tenants' own domains on request; nil leaves it to
+	// the background.
+	Hosts *control.HostChecker
 	// CursorKey seals cursors: 32 bytes, the same for all replicas.
 	CursorKey []byte
 	// JWKS are the keys that verify this service's own user tokens; nil if it
@@ -93,6 +96,7 @@ func (a *api) routes(mux *http.ServeMux) {
 		"/readyz":  {"GET": a.readyz},
 		"/metrics": {"GET": a.serveMetrics},
 	}
+	a.hostRoutes(byPath)
 	for path, methods := range byPath {
 		guard := func(h handler) handler { return h }
 		if strings.HasPrefix(path, "/api/admin/") || path == "/metrics" {

@@ -69,6 +69,8 @@ func problemOf(err error) *problem {
 		p = newProblem(http.StatusNotFound, "no such tenant")
 	case errors.Is(err, petstore.ErrExists):
 		p = newProblem(http.StatusConflict, "a pet of this id or microchip exists already")
+	case errors.Is(err, control.ErrNoHost):
+		p = newProblem(http.StatusNotFound, "no such host")
 	case errors.Is(err, control.ErrTaken):
 		p = newProblem(http.StatusConflict, "the name, or one that looks like it, is taken")
 	case errors.Is(err, control.ErrKeyReused):

@@ -1,0 +1,213 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// States of a [HostClaim].
+const (
+	HostPending  = "pending"  // waits for its proof in DNS
+	HostVerified = "verified" // served by the gateway
+)
+
+// HostClaim is a domain that a tenant says is its own.
+type HostClaim struct {
+	Host  string
+	Slug  tenant.Slug
+	State string
+	// Token is what a TXT record at [HostClaim.ChallengeName] must hold. It is
+	// empty for a host that an operator has vouched for.
+	Token string
+	// Target is what the host's CNAME record should point to: a name of this
+	// claim alone, so that a record that is left behind never leads to whoever
+	// claims the host next.
+	Target string
+	// Routed is true if the host's CNAME record is Target. It is false for a
+	// domain that reaches the gateway by address records, which is no fault.
+	Routed                bool
+	CreatedAt             time.Time
+	VerifiedAt, CheckedAt time.Time // zero before the first time
+	// FailingSince is when the proof of a verified host was first missing; zero
+	// while it is there.
+	FailingSince time.Time
+	// Problem says what the last check found wrong, in words for the tenant.
+	Problem string
+
+	next time.Time
+}
+
+// ChallengeName is where the proof belongs.
+func (h HostClaim) ChallengeName() string { return challengeLabel + h.Host }
+
+// ClaimHost records that the tenant says the domain is its own, and returns
+// what proves it. A second call returns the first one's claim and false. The
+// domain may have non-ASCII letters, which are encoded here and nowhere else.
+//
+// A host that another tenant has, or had until a moment ago, is [ErrTaken],
+// unless blind is true: then it waits like any other, since whoever asks must
+// not learn who else is a customer. Other errors: [*petstore.Invalid],
+// [tenant.ErrNotFound], [ErrState] for a tenant that is on its way out or has
+// all the hosts it may have.
+func (c *Catalog) ClaimHost(ctx context.Context, slug tenant.Slug, host string, blind bool) (claim HostClaim, created bool, err error) {
+	var bad petstore.Invalid
+	name := c.ownHost(&bad, host)
+	if err := bad.Err(); err != nil {
+		return HostClaim{}, false, err
+	}
+	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
+		t, err := getTenant(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		if t.Status == tenant.Deactivated || t.Status == tenant.Purged {
+			return ErrState
+		}
+		claims, err := hostClaims(ctx, tx, `WHERE slug = $1`, slug.String())
+		if err != nil {
+			return err
+		}
+		count := len(t.Hosts)
+		for _, claim = range claims {
+			if claim.Host == name {
+				return nil
+			}
+			if claim.State == HostPending {
+				count++
+			}
+		}
+		if slices.Contains(t.Hosts, name) {
+			claim = vouchedFor(t, name)
+			return nil
+		}
+		if count >= maxHosts {
+			return fmt.Errorf("%w: a tenant may have %d hosts", ErrState, maxHosts)
+		}
+		if owner, err := c.hostOwner(ctx, tx, name); err != nil {
+			return err
+		} else if owner != "" && owner != slug.String() && !blind {
+			return ErrTaken
+		}
+		now := c.now().UTC()
+		claim = HostClaim{
+			Host: name, Slug: slug, State: HostPending, CreatedAt: now, next: now,
+			Token: NewSecret("tenancy-"), Target: strings.ToLower(rand.Text()) + "." + c.hostTarget(),
+		}
+		created = true
+		_, err = tx.ExecContext(ctx, `INSERT INTO host_claims (host, slug, token, target, state, created_at, next_at) VALUES ($1, $2, $3, $4, $5, $6, $6)`,
+			name, slug.String(), claim.Token, claim.Target, claim.State, now.UnixMicro())
+		if err != nil {
+			return err
+		}
+		return c.record(ctx, tx, "host.claim", slug, nil, map[string]string{"host": name})
+	})
+	if err != nil {
+		return HostClaim{}, false, fmt.Errorf("claiming host %q: %w", name, err)
+	}
+	return claim, created, nil
+}
+
+// hostTarget is the domain of the targets. The operator points a wildcard
+// record of it at the gateway.
+func (c *Catalog) hostTarget() string { return "hosts." + c.baseDomain }
+
+// hostOwner returns the slug of the tenant that has the host, or for which it
+// is held; "" if there is none.
+func (c *Catalog) hostOwner(ctx context.Context, tx sqldb.Conn, host string) (owner string, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT slug FROM tenant_hosts WHERE host = $1
+		UNION ALL SELECT slug FROM host_holds WHERE host = $1 AND until > $2 LIMIT 1`, host, c.now().UnixMicro()).Scan(&owner)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return owner, err
+}
+
+// HostClaims returns the tenant's domains in the order of their names: claims,
+// and those that an operator has vouched for.
+func (c *Catalog) HostClaims(ctx context.Context, slug tenant.Slug) (claims []HostClaim, err error) {
+	err = c.db.View(ctx, func(tx sqldb.Conn) error {
+		t, err := getTenant(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		if claims, err = hostClaims(ctx, tx, `WHERE slug = $1`, slug.String()); err != nil {
+			return err
+		}
+		for _, host := range t.Hosts {
+			if !slices.ContainsFunc(claims, func(h HostClaim) bool { return h.Host == host }) {
+				claims = append(claims, vouchedFor(t, host))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the hosts of tenant %q: %w", slug, err)
+	}
+	slices.SortFunc(claims, func(a, b HostClaim) int { return strings.Compare(a.Host, b.Host) })
+	return claims, nil
+}
+
+func vouchedFor(t Tenant, host string) HostClaim {
+	return HostClaim{Host: host, Slug: t.Slug, State: HostVerified, CreatedAt: t.CreatedAt}
+}
+
+// ReleaseHost gives a domain up: from now on the gateway refuses it, and for a
+// while nobody but this tenant may claim it again. A host that the tenant does
+// not have is [ErrNoHost].
+func (c *Catalog) ReleaseHost(ctx context.Context, slug tenant.Slug, host string) error {
+	host, err := tenant.NormalizeHost(host)
+	if err != nil {
+		return ErrNoHost
+	}
+	err = c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+		t, err := getTenant(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		removed, err := tx.ExecContext(ctx, `DELETE FROM host_claims WHERE host = $1 AND slug = $2`, host, slug.String())
+		if err != nil {
+			return err
+		}
+		if n, err := removed.RowsAffected(); err != nil {
+			return err
+		} else if n == 0 && !slices.Contains(t.Hosts, host) {
+			return ErrNoHost
+		}
+		return c.dropHost(ctx, tx, revision, t, host, "host.release")
+	})
+	if err != nil {
+		return fmt.Errorf("releasing host %q: %w", host, err)
+	}
+	return nil
+}
+
+// ErrNoHost means that the tenant has no such host.
+var ErrNoHost = errors.New("no such host")
+
+// dropHost takes a host from its tenant, if it has it, and holds it.
+func (c *Catalog) dropHost(ctx context.Context, tx sqldb.Conn, revision int64, t Tenant, host, action string) error {
+	after := slices.DeleteFunc(slices.Clone(t.Hosts), func(h string) bool { return h == host })
+	return c.putHosts(ctx, tx, revision, t, after, host, action)
+}
+
+// putHosts replaces a tenant's hosts, because of what was done to one.
+func (c *Catalog) putHosts(ctx context.Context, tx sqldb.Conn, revision int64, t Tenant, after []string, host, action string) error {
+	if err := c.setHosts(ctx, tx, t.Slug, t.Hosts, after); err != nil {
+		return err
+	}
+	t.UpdatedAt = c.now().UTC()
+	if err := writeTenant(ctx, tx, t, revision); err != nil {
+		return err
+	}
+	return c.record(ctx, tx, action, t.Slug, nil, map[string]string{"host": host})
+}
