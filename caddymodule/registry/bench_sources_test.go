@@ -186,9 +186,9 @@ var platforms = map[string]func(b *testing.B) platform{
 // BenchmarkStart is the time from Open to the first snapshot of 100,000 tenants
 // with 120,000 hosts.
 func BenchmarkStart(b *testing.B) {
-	for name, make := range platforms {
+	for name, newPlatform := range platforms {
 		b.Run(name, func(b *testing.B) {
-			p := make(b)
+			p := newPlatform(b)
 			defer processorTime(b)()
 			for b.Loop() {
 				r := p.open(b)
@@ -209,9 +209,9 @@ func BenchmarkStart(b *testing.B) {
 // BenchmarkChange is the time from the commit of one change among 100,000 tenants
 // until a reader of the registry sees it.
 func BenchmarkChange(b *testing.B) {
-	for name, make := range platforms {
+	for name, newPlatform := range platforms {
 		b.Run(name, func(b *testing.B) {
-			p := make(b)
+			p := newPlatform(b)
 			r := p.open(b)
 			if err := r.WaitFirst(context.Background()); err != nil {
 				b.Fatal(err)

@@ -64,6 +64,9 @@ type file struct {
 func (f *file) String() string { return "file " + f.path }
 func (f *file) Close() error   { return nil }
 
+// Interval is short, because a look is one stat.
+func (f *file) Interval() time.Duration { return 200 * time.Millisecond }
+
 func (f *file) Load(ctx context.Context) ([]Record, error) {
 	records, err := f.load(ctx)
 	if err != nil && !errors.Is(err, ErrUnchanged) {
@@ -173,4 +176,4 @@ func readFile(path string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-var _ Source = (*file)(nil)
+var _ Paced = (*file)(nil)

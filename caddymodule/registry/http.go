@@ -126,7 +126,7 @@ func (s *feed) Load(ctx context.Context) ([]Record, error) {
 		return nil, s.fail(errors.New("expected the whole feed, found a delta"))
 	}
 	known := s.whole && a.sum == s.sum
-	if err := s.accept(a, true); err != nil {
+	if err := s.accept(a, true); err != nil { //nolint:contextcheck // the poller outlives the look: Close ends it
 		return nil, s.fail(err)
 	}
 	if known {
@@ -149,7 +149,7 @@ func (s *feed) LoadChanges(ctx context.Context) (Changes, error) {
 		s.stash = a
 		return Changes{}, ErrFull
 	}
-	if err := s.accept(a, false); err != nil {
+	if err := s.accept(a, false); err != nil { //nolint:contextcheck // the poller outlives the look: Close ends it
 		return Changes{}, s.fail(err)
 	}
 	return Changes{Records: a.doc.tenants, Removed: a.doc.removed, Tenants: int(a.doc.total), Hosts: -1}, nil

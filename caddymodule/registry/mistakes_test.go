@@ -28,12 +28,12 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 			got := outcome(t, mistakeSource(t, path)) + "\n"
 			want, err := os.ReadFile(path + ".want")
 			if *update {
-				if err := os.WriteFile(path+".want", []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if err != nil {
+				want, err = []byte(got), os.WriteFile(path+".want", []byte(got), 0o644)
+			}
+			if err != nil {
 				t.Fatal(err)
-			} else if got != string(want) {
+			}
+			if got != string(want) {
 				t.Errorf("got\n%swant\n%s", got, want)
 			}
 		})

@@ -46,7 +46,11 @@ func (p *postgresTables) read(run runner, seen string, whole bool) (Changes, err
 	counts := "SELECT (SELECT count(*) FROM tenants), 0::bigint"
 	if len(c.hosts) > 0 {
 		changed += " UNION SELECT slug FROM tenant_hosts WHERE " + written
-		counts = "SELECT (SELECT count(*) FROM tenants), (SELECT count(*) FROM tenant_hosts" + verifiedOnly(c) + ")"
+		counts = "SELECT (SELECT count(*) FROM tenants), (SELECT count(*) FROM tenant_hosts"
+		if c.verified != "" {
+			counts += " WHERE " + c.verified
+		}
+		counts += ")"
 	}
 	query, err := postgresDefaultQuery(c, changed)
 	if err != nil {
@@ -92,7 +96,8 @@ func postgresCatalog(run runner) (state string, c catalog, err error) {
 	}{{"tenants", &c.tenants}, {"tenant_hosts", &c.hosts}} {
 		// The file's number changes when a table is truncated or rewritten, which
 		// leaves rows that seem to be old.
-		err := run(`SELECT a.attname::text, c.relkind::text, c.oid::text || ':' || coalesce(pg_relation_filenode(c.oid), 0)::text
+		err := run(`SELECT a.attname::text, c.relkind::text, c.oid::text || ':' || coalesce(pg_relation_filenode(c.oid), 0)::text,
+			a.atttypid::regtype::text
 			FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 			WHERE c.oid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, []any{table.name},
 			func([]string) error { return nil },
@@ -100,7 +105,10 @@ func postgresCatalog(run runner) (state string, c catalog, err error) {
 				name, _ := v[0].(string)
 				*table.columns = append(*table.columns, name)
 				plain = plain && v[1] == "r"
-				state += fmt.Sprint(name, v[2], ";")
+				state += fmt.Sprint(name, v[2], v[3], ";")
+				if kind, _ := v[3].(string); table.name == "tenant_hosts" && name == "verified" {
+					c.verified = postgresTruth(name, kind)
+				}
 				return nil
 			})
 		if err != nil {
@@ -113,19 +121,18 @@ func postgresCatalog(run runner) (state string, c catalog, err error) {
 	return state, c, nil
 }
 
-// postgresTruth takes the time of the verification for a yes as well, if it is an
-// integer.
-func postgresTruth(column string) string { return column + "::text ~ '^(true|[1-9][0-9]*)$'" }
-
-func verifiedOnly(c catalog) string {
-	for _, name := range c.hosts {
-		if name == "verified" {
-			return " WHERE " + postgresTruth(name)
-		}
+// postgresTruth is the condition for a column of that type. The time of the
+// verification is a yes as well, if it is an integer.
+func postgresTruth(column, kind string) string {
+	switch kind {
+	case "boolean":
+		return column
+	case "smallint", "integer", "bigint":
+		return column + " > 0"
 	}
-	return ""
+	return column + "::text IN ('t', 'true', '1')"
 }
 
 func postgresDefaultQuery(c catalog, changed string) (string, error) {
-	return c.defaultQuery("string_agg(host, ',')", postgresTruth, changed)
+	return c.defaultQuery("string_agg(host, ',')", changed)
 }

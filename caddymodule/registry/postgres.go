@@ -109,14 +109,14 @@ func (s *postgres) Load(ctx context.Context) ([]Record, error) {
 func (s *postgres) LoadChanges(ctx context.Context) (Changes, error) { return s.look(ctx, false) }
 
 func (s *postgres) look(ctx context.Context, whole bool) (Changes, error) {
-	s.listener.start()
+	s.listener.start() //nolint:contextcheck // it outlives the look: Close ends it
 	reused := s.conn != nil
 	changes, err := s.load(ctx, whole)
 	if err == nil || errors.Is(err, ErrUnchanged) || errors.Is(err, ErrFull) {
 		return changes, err
 	}
 	broken := s.conn != nil && s.conn.IsClosed()
-	_ = s.disconnect()
+	_ = s.disconnect() //nolint:contextcheck // the look's context may be what has ended
 	s.forget()
 	if reused && broken && ctx.Err() == nil {
 		// The server may have been back for long; only the connection was not.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -221,13 +222,12 @@ func sqliteDefaultQuery(run runner) (string, error) {
 			return "", err
 		}
 	}
-	return c.defaultQuery("group_concat(host)", sqliteTruth, "")
-}
-
-// sqliteTruth takes the time of the verification for a yes as well, but no text
-// that it does not know: any text is greater than 0.
-func sqliteTruth(column string) string {
-	return "(typeof(" + column + ") = 'integer' AND " + column + " > 0 OR " + column + " IN ('1', 'true'))"
+	if slices.Contains(c.hosts, "verified") {
+		// The time of the verification is a yes as well, but no text that is not known:
+		// any text is greater than 0.
+		c.verified = "(typeof(verified) = 'integer' AND verified > 0 OR verified IN ('1', 'true'))"
+	}
+	return c.defaultQuery("group_concat(host)", "")
 }
 
 var (

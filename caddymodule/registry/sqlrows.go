@@ -116,16 +116,18 @@ func (c *cursor) changes(run runner, query, parameter string) (Changes, error) {
 type catalog struct {
 	tenants []string // columns
 	hosts   []string // columns of tenant_hosts, none if there is no such table
+	// verified is the condition for a host that counts, empty if all do.
+	verified string
 }
 
 // defaultQuery reads the tables tenants and tenant_hosts. It asks for the columns
 // that exist, so that a catalog of an older or a smaller make is read as well;
 // only slug, and host in tenant_hosts, must be there. Hosts count once they are
-// verified, if that is recorded. The two expressions differ between databases:
-// join makes one text of many hosts, truth turns a column into a condition.
+// verified, if that is recorded. Databases differ in join, the expression that
+// makes one text of many hosts.
 //
 // If changed is not empty, it is a query for the slugs that are asked for.
-func (c catalog) defaultQuery(join string, truth func(column string) string, changed string) (string, error) {
+func (c catalog) defaultQuery(join, changed string) (string, error) {
 	if len(c.tenants) == 0 {
 		return "", errors.New(`expected a table "tenants", found none`)
 	}
@@ -142,8 +144,8 @@ func (c catalog) defaultQuery(join string, truth func(column string) string, cha
 	from := " FROM tenants t"
 	if len(c.hosts) > 0 {
 		var where []string
-		if slices.Contains(c.hosts, "verified") {
-			where = append(where, truth("verified"))
+		if c.verified != "" {
+			where = append(where, c.verified)
 		}
 		if changed != "" {
 			where = append(where, "slug IN ("+changed+")")

@@ -40,10 +40,11 @@ func (s fileStore) Save(_ context.Context, data []byte) (err error) {
 	}()
 	_, err = f.Write(data)
 	// Without the sync, a crash could leave the new name with no content.
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), string(s))
 	}
-	return os.Rename(f.Name(), string(s))
+	return err
 }
 
 // The saver's pace: changes within saveGap, and within saveShare times what the
@@ -131,7 +132,7 @@ func (k *keeper) save(latest kept, limit time.Duration) {
 		err = fmt.Errorf("saving the tenants' snapshot: %w", err)
 	}
 	select {
-	case <-k.saves:
+	case <-k.saves: //nolint:errcheck // outdated
 	default:
 	}
 	k.saves <- err
