@@ -17,10 +17,11 @@ import (
 // and its bytes,
 //
 //	source, good until (Unix nanoseconds), number of tenants,
-//	and for each tenant: id, slug, name, plan, status, limits, number of hosts, hosts
+//	and for each tenant: id, slug, name, plan, status, limits, issuer, JWKS,
+//	number of hosts, hosts, number of upstreams, upstreams
 const (
 	snapshotMagic   = "tenancy-snapshot"
-	snapshotVersion = 1
+	snapshotVersion = 2
 	snapshotHeader  = len(snapshotMagic) + 1
 )
 
@@ -42,9 +43,13 @@ func encodeSnapshot(s *Snapshot, source string, goodAt time.Time) []byte {
 		text(string(t.Plan))
 		text(t.Status.String())
 		text(t.Limits)
-		b = binary.AppendUvarint(b, uint64(len(t.Hosts)))
-		for _, h := range t.Hosts {
-			text(h)
+		text(t.Issuer)
+		text(t.JWKS)
+		for _, list := range [][]string{t.Hosts, t.Upstreams} {
+			b = binary.AppendUvarint(b, uint64(len(list)))
+			for _, s := range list {
+				text(s)
+			}
 		}
 	}
 	sum := sha256.Sum256(b)
@@ -74,8 +79,11 @@ func decodeSnapshot(data []byte, source string) (records []Record, goodAt time.T
 	for i := uint64(0); i < n && d.err == nil; i++ {
 		r := Record{Row: int(i + 1)}
 		r.ID, r.Slug, r.Name, r.Plan, r.Status, r.Limits = d.text(), d.text(), d.text(), d.text(), d.text(), d.text()
-		for hosts := d.number(); hosts > 0 && d.err == nil; hosts-- {
-			r.Hosts = append(r.Hosts, d.text())
+		r.Issuer, r.JWKS = d.text(), d.text()
+		for _, list := range []*[]string{&r.Hosts, &r.Upstreams} {
+			for n := d.number(); n > 0 && d.err == nil; n-- {
+				*list = append(*list, d.text())
+			}
 		}
 		records = append(records, r)
 	}

@@ -14,7 +14,7 @@ import (
 
 // fieldNames are the fields of a record, as columns of a query and as keys of a
 // file. Only the slug is required.
-var fieldNames = []string{"id", "slug", "name", "plan", "status", "limits", "hosts", "upstreams", "created_at"}
+var fieldNames = []string{"id", "slug", "name", "plan", "status", "limits", "hosts", "upstreams", "issuer", "jwks", "created_at"}
 
 func isField(name string) bool { return slices.Contains(fieldNames, name) }
 
@@ -65,6 +65,10 @@ func (r *Record) store(name string, value any) (err error) {
 		r.Hosts, err = list(value)
 	case "upstreams":
 		r.Upstreams, err = list(value)
+	case "issuer":
+		r.Issuer, err = text(value)
+	case "jwks":
+		r.JWKS, err = text(value)
 	case "created_at":
 		r.Created, err = instant(value)
 	}

@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
@@ -16,6 +18,7 @@ const (
 	maxHosts  = 1000
 
 	maxUpstreams = 16
+	maxIssuer    = 512
 )
 
 // parser turns records into tenants.
@@ -126,8 +129,27 @@ func (p *parser) fill(t *tenant.Tenant, r *Record) (err error) {
 	if t.Limits = r.Limits; t.Limits != "" {
 		t.Limits = p.share(t.Limits)
 	}
+	if t.Issuer, t.JWKS = r.Issuer, r.JWKS; t.Issuer != "" || t.JWKS != "" {
+		if err := checkIssuer(t.Issuer, t.JWKS); err != nil {
+			return err
+		}
+	}
 	t.Upstreams, err = upstreams(r.Upstreams)
 	return err
+}
+
+// checkIssuer refuses half an issuer: without its own one the tenant would be
+// open to the platform's tokens.
+func checkIssuer(issuer, jwks string) error {
+	for name, value := range map[string]string{"issuer": issuer, "jwks": jwks} {
+		switch {
+		case value == "":
+			return errors.New("expected both issuer and jwks, or none of them")
+		case len(value) > maxIssuer || strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' }):
+			return fmt.Errorf("reading %s %q: expected at most %d visible ASCII characters", name, clip(value), maxIssuer)
+		}
+	}
+	return nil
 }
 
 // upstreams reads the tenant's own backends. One that can't be read is not left
@@ -187,5 +209,6 @@ func (p *parser) hosts(r *Record, report *problems) []string {
 
 func equal(a, b *tenant.Tenant) bool {
 	return a.ID == b.ID && a.Slug == b.Slug && a.Name == b.Name && a.Plan == b.Plan &&
-		a.Status == b.Status && a.Limits == b.Limits && slices.Equal(a.Hosts, b.Hosts) && slices.Equal(a.Upstreams, b.Upstreams)
+		a.Status == b.Status && a.Limits == b.Limits && slices.Equal(a.Hosts, b.Hosts) && slices.Equal(a.Upstreams, b.Upstreams) &&
+		a.Issuer == b.Issuer && a.JWKS == b.JWKS
 }

@@ -111,7 +111,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("a version column is followed", func(t *testing.T) { followsAVersionColumn(t, server) })
 	t.Run("a failing query says why", func(t *testing.T) {
 		for query, want := range map[string]string{
-			"SELECT slug, secret FROM (VALUES ('a', 'b')) t (slug, secret)": `: unknown column "secret": expected some of id, slug, name, plan, status, limits, hosts, upstreams, created_at`,
+			"SELECT slug, secret FROM (VALUES ('a', 'b')) t (slug, secret)": `: unknown column "secret": expected some of id, slug, name, plan, status, limits, hosts, upstreams, issuer, jwks, created_at`,
 			"SELECT slug, 1 AS extra FROM tenants":                          `: unknown column "extra": expected`,
 			"SELECT 'x' AS name":                                            `: column "slug" is missing: expected it and some of id, slug,`,
 			"SELECT 'a' AS slug, 'b' AS slug":                               `: column "slug" appears twice`,

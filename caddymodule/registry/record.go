@@ -18,6 +18,9 @@ type Record struct {
 	Hosts  []string
 	// Upstreams are the tenant's own backends, if it has any.
 	Upstreams []string
+	// Issuer and JWKS are the tenant's own issuer of tokens and the URL of its
+	// keys, if it has one.
+	Issuer, JWKS string
 	// Created decides who is older when two records claim one name. Those that
 	// have it are older than those without; among the latter, the first one is.
 	Created time.Time

@@ -74,14 +74,14 @@ func TestADamagedSnapshotIsRefusedAndNamed(t *testing.T) {
 		return append(b, sum[:]...)
 	}
 	newer := bytes.Clone(good)
-	newer[len(snapshotMagic)] = 2
+	newer[len(snapshotMagic)] = 3
 	for name, test := range map[string]struct {
 		data []byte
 		want string
 	}{
 		"empty":         {nil, "expected a snapshot, found something else"},
 		"foreign":       {[]byte(strings.Repeat("x", 200)), "expected a snapshot, found something else"},
-		"newer":         {newer, "expected version 1, found 2"},
+		"newer":         {newer, "expected version 2, found 3"},
 		"cut":           {good[:len(good)-1], "the checksum is wrong: the snapshot is damaged"},
 		"longer":        {append(bytes.Clone(good), 0), "the checksum is wrong: the snapshot is damaged"},
 		"other source":  {encodeSnapshot(s, "postgres elsewhere", noon), `it was made from another source: expected "script", found "postgres elsewhere"`},

@@ -28,6 +28,10 @@ type Tenant struct {
 	// Upstreams are the tenant's own backends in the form of [ParseUpstream];
 	// none means the one that tenants share.
 	Upstreams []string
+	// Issuer and JWKS, both or none, name the tenant's own issuer of tokens: the
+	// value of their "iss" and the URL of its keys. Then no other issuer's
+	// tokens are for this tenant.
+	Issuer, JWKS string
 }
 
 // Plan is a plan's name: lower-case letters, digits, hyphens and underscores,
