@@ -1,0 +1,57 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// problemBody answers a request whose body broke off or was malformed.
+var problemBody = newProblem(http.StatusBadRequest, "about:blank", "Bad Request", "The request body is malformed or incomplete.", 0)
+
+// clientBody notes when reading the client's body fails. A proxy sees such a
+// failure as one of the backend and would answer 502: one client could make the
+// backend look ill, to whoever counts server errors.
+type clientBody struct {
+	io.ReadCloser
+	// broken is set by the goroutine that sends the body and read by the one
+	// that answers.
+	broken atomic.Bool
+}
+
+// watchBody puts a clientBody around the request's body, if it has one.
+func watchBody(r *http.Request) *clientBody {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return nil
+	}
+	b := &clientBody{ReadCloser: r.Body}
+	r.Body = b
+	return b
+}
+
+// Read implements io.Reader.
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.note(err)
+	}
+	return n, err
+}
+
+// note keeps an error that is the client's. That of reading a closed body is
+// not: the proxy closes it when the backend fails.
+func (b *clientBody) note(err error) {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.broken.Store(true)
+	}
+}
+
+// isFault reports whether the error that a proxy answers with 502 comes from
+// the client's body.
+func (b *clientBody) isFault(err error) bool {
+	var herr caddyhttp.HandlerError
+	return b != nil && b.broken.Load() && errors.As(err, &herr) && herr.StatusCode == http.StatusBadGateway
+}

@@ -1,0 +1,34 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestABodyThatTheClientBreaksIsItsOwnFault(t *testing.T) {
+	g := newGateway(t, appOptions, fullSite)
+	const head = "POST / HTTP/1.1\r\nHost: fluffy-friends.pets.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, body := range []string{"zz\r\n\r\n", "1\r\nxx0\r\n\r\n", "10000000000000000\r\nx", "0;\n\r\n\r\n", "1\r\nx\r\n-1\r\n"} {
+		answer := g.raw(head + body)
+		if status(answer) != "400" || field(answer, "Content-Type") != "application/problem+json" {
+			t.Errorf("body %q: %s", body, answer)
+		}
+	}
+	if answer := g.raw(head + "1\r\nx\r\n0\r\n\r\n"); status(answer) != "200" {
+		t.Errorf("a whole body: %s", answer)
+	}
+}
+
+func TestABackendThatFailsIsNotTheClientsFault(t *testing.T) {
+	g := newGateway(t, appOptions, strings.Replace(fullSite, "{backend}", "127.0.0.1:1", 1))
+	answer := g.raw("POST / HTTP/1.1\r\nHost: fluffy-friends.pets.test\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx")
+	if status(answer) != "502" {
+		t.Error(answer)
+	}
+	b := &clientBody{ReadCloser: http.NoBody}
+	b.note(http.ErrBodyReadAfterClose) // the proxy gave up and closed the body
+	if b.broken.Load() {
+		t.Error("a body that the proxy closed counts as broken by the client")
+	}
+}
