@@ -42,35 +42,46 @@ func (p *postgresTables) read(run runner, seen string, whole bool) (Changes, err
 	if err != nil {
 		return Changes{}, err
 	}
-	changed := "SELECT slug FROM tenants WHERE " + written
-	counts := "SELECT (SELECT count(*) FROM tenants), 0::bigint"
+	changes := Changes{Hosts: -1} // they may be in a column, which is read with its row
+	var slugs []string
+	if changes.Tenants, slugs, err = countWritten(run, "tenants", "true", written, nil); err != nil {
+		return Changes{}, err
+	}
 	if len(c.hosts) > 0 {
-		changed += " UNION SELECT slug FROM tenant_hosts WHERE " + written
-		counts = "SELECT (SELECT count(*) FROM tenants), (SELECT count(*) FROM tenant_hosts"
+		counted := "true"
 		if c.verified != "" {
-			counts += " WHERE " + c.verified
+			counted = c.verified
 		}
-		counts += ")"
+		if changes.Hosts, slugs, err = countWritten(run, "tenant_hosts", counted, written, slugs); err != nil {
+			return Changes{}, err
+		}
 	}
-	query, err := postgresDefaultQuery(c, changed)
+	if len(slugs) == 0 {
+		return changes, nil
+	}
+	query, err := postgresDefaultQuery(c, "SELECT unnest($1::text[])")
 	if err != nil {
 		return Changes{}, err
 	}
-	var changes Changes
-	if changes.Records, _, err = readRecords(run, query); err != nil {
-		return Changes{}, err
-	}
-	values, err := readRow(run, counts)
+	changes.Records, _, err = readRecords(run, query, slugs)
+	return changes, err
+}
+
+// countWritten passes over a table once: it counts the rows that count, and adds
+// the slugs of those that were written.
+func countWritten(run runner, table, counted, written string, slugs []string) (int, []string, error) {
+	values, err := readRow(run, "SELECT count(*) FILTER (WHERE "+counted+"), array_agg(DISTINCT slug::text) FILTER (WHERE "+written+") FROM "+table)
 	if err != nil {
-		return Changes{}, err
+		return 0, nil, err
 	}
-	tenants, _ := values[0].(int64)
-	hosts, _ := values[1].(int64)
-	changes.Tenants, changes.Hosts = int(tenants), int(hosts)
-	if len(c.hosts) == 0 {
-		changes.Hosts = -1 // they are in a column, which is read with its row
+	count, _ := values[0].(int64)
+	found, _ := values[1].([]any)
+	for _, value := range found {
+		if s, ok := value.(string); ok {
+			slugs = append(slugs, s)
+		}
 	}
-	return changes, nil
+	return int(count), slugs, nil
 }
 
 // writtenSince is the condition for rows that a snapshot could not see, and some
