@@ -25,7 +25,7 @@ func backup(ctx context.Context, env environment, args []string) error {
 		return ignoreHelp(err)
 	}
 	if data.url != "" {
-		return usageError{errors.New("Postgres has its own tool: use pg_dump for one database or pg_basebackup for all")}
+		return usageError{errors.New("backing up Postgres: use its own tools, pg_dump for one database or pg_basebackup for all")}
 	}
 	target := rest[0]
 	if err := os.Mkdir(target, 0o700); err != nil {

@@ -13,12 +13,11 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/test/harness"
 )
 
-// operator runs commands on one installation.
+// operatorShell runs commands on one installation.
 type operatorShell struct {
-	t    *testing.T
-	env  map[string]string
-	dir  string
-	last string
+	t   *testing.T
+	env map[string]string
+	dir string
 }
 
 // do expects an exit code and returns what was printed.
@@ -171,6 +170,21 @@ func TestWelcomeMailBecomesAFileWithoutAMailServer(t *testing.T) {
 	for _, part := range []string{"To: <ada@example.com>", "Subject: Welcome to your pet store", "acme.petstore.localhost:8443", "setup_"} {
 		if !strings.Contains(string(b), part) {
 			t.Errorf("the mail lacks %q: %s", part, b)
+		}
+	}
+}
+
+func TestServersThatStartAtOnceOnAFreshFolderAllServe(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	var programs []*program
+	for range 3 {
+		programs = append(programs, runProgram(t, "serve", "--listen", "127.0.0.1:0", "--data", dir, "--demo"))
+	}
+	for _, p := range programs {
+		address := p.address(t)
+		status, body := get(t, "GET", address+"/api/admin/tenants", readToken(t, dir))
+		if status != 200 || strings.Count(body, `"active"`) != 3 {
+			t.Errorf("got %d %s, expected the three demo tenants", status, body)
 		}
 	}
 }

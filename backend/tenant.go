@@ -256,7 +256,7 @@ func writeWhole(path string, write func(io.Writer) error) error {
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }()
 	err = write(tmp)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
 	if err := os.Link(tmp.Name(), path); err != nil {

@@ -75,7 +75,7 @@ func (c *Catalog) export(ctx context.Context, slug tenant.Slug, w io.Writer) err
 		_, err := lines.Write(line)
 		return err
 	})
-	if err = errors.Join(err, lines.Flush()); err != nil {
+	if err := errors.Join(err, lines.Flush()); err != nil {
 		return err
 	}
 	m := manifest{Format: archiveFormat, ExportedAt: c.now().UTC(), Slug: slug.String(), Name: t.Name, Plan: string(t.Plan),

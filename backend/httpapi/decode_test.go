@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -110,7 +109,7 @@ func FuzzOnlySealedCursorsOpen(f *testing.F) {
 			t.Fatalf("opened %q, whose only spelling is %q", cursor, c.seal(a, "", after))
 		}
 		if _, both := c.open(b, "", cursor); ok && both {
-			t.Fatal(fmt.Sprintf("%q opens for two tenants", cursor))
+			t.Fatalf("%q opens for two tenants", cursor)
 		}
 	})
 }

@@ -25,8 +25,7 @@ func (a *api) forTenant(h tenantHandler) handler {
 			return err
 		}
 		// The gateway vouches for the name. Whether that tenant is served is
-		// checked again, since it may have been suspended a moment ago. An id
-		// that differs means another record had the name.
+		// checked again, since it may have been suspended a moment ago.
 		t := a.Directory.Lookup(claims.Tenant)
 		if t == nil || t.Status != tenant.Active {
 			return tenant.ErrInactive

@@ -2,10 +2,20 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 )
+
+// patience is how long the work on a whole tenant may take.
+const patience = 10 * time.Minute
+
+// patient lifts the server's limit on the time of an answer. A writer without
+// one needs no lifting.
+func patient(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
+}
 
 // purgeTenant deletes a deactivated tenant's data for good; the body repeats
 // the slug.
@@ -18,6 +28,7 @@ func (a *api) purgeTenant(w http.ResponseWriter, r *http.Request) error {
 	if err := readObject(w, r, map[string]field{"confirm": text(&confirm)}); err != nil {
 		return err
 	}
+	patient(w)
 	if err := a.Catalog.Purge(r.Context(), slug, confirm); err != nil {
 		return err
 	}
@@ -40,6 +51,7 @@ func (a *api) moveTenant(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badField("isolation", "expected shared, schema or database")
 	}
+	patient(w)
 	if err := a.Catalog.Move(r.Context(), slug, isolation); err != nil {
 		return err
 	}
@@ -57,6 +69,7 @@ func (a *api) exportTenant(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.Catalog.Get(r.Context(), slug); err != nil {
 		return err
 	}
+	patient(w)
 	out := &lateHeader{ResponseWriter: w, slug: slug.String()}
 	err = a.Catalog.Export(r.Context(), slug, out)
 	if err != nil && out.begun {

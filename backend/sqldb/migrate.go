@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/pressly/goose/v3"
 )
@@ -27,15 +28,33 @@ func NewMigrator(db *sql.DB, e Engine, fsys fs.FS, table string) (*Migrator, err
 	return &Migrator{p}, nil
 }
 
+// Several processes that start at once race to make the same tables. Each
+// migration is one transaction, so the loser only has to look again.
+const (
+	upTries = 3
+	upWait  = 200 * time.Millisecond
+)
+
 // Up applies what is pending and returns the version reached and how many
 // migrations ran. Each migration is one transaction.
 func (m *Migrator) Up(ctx context.Context) (version int64, ran int, err error) {
-	results, err := m.p.Up(ctx)
-	if err != nil {
-		return 0, 0, fmt.Errorf("migrating: %w", Classify(err))
+	for try := 1; ; try++ {
+		results, err := m.p.Up(ctx)
+		if err == nil {
+			version, err := m.p.GetDBVersion(ctx)
+			return version, len(results), Classify(err)
+		}
+		if try == upTries {
+			return 0, 0, fmt.Errorf("migrating: %w", Classify(err))
+		}
+		wait := time.NewTimer(upWait)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return 0, 0, ctx.Err()
+		}
 	}
-	version, err = m.p.GetDBVersion(ctx)
-	return version, len(results), Classify(err)
 }
 
 // UpTo is Up, no further than version to.

@@ -57,7 +57,7 @@ func TestStatementsStandInOneFileOnly(t *testing.T) {
 		if name == "statements.go" {
 			continue
 		}
-		if m := regexp.MustCompile("(?i)(FROM|INTO|UPDATE|JOIN) +(pets|tenant_spaces)\\b").FindString(text); m != "" {
+		if m := regexp.MustCompile(`(?i)(FROM|INTO|UPDATE|JOIN) +(pets|tenant_spaces)\b`).FindString(text); m != "" {
 			t.Errorf("%s holds SQL of its own: %q", name, m)
 		}
 	}

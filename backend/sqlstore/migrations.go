@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -49,8 +50,8 @@ func (m migrationFiles) ReadDir(name string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	own, err := fs.ReadDir(m.FS, path.Join(string(m.engine), name))
-	if err != nil {
-		return entries, nil // an engine without migrations of its own
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // SQLite has none of its own
+		return nil, err
 	}
 	return append(entries, own...), nil
 }

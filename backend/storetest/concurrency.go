@@ -36,7 +36,7 @@ var concurrencyCases = []Case{
 				return err
 			}
 			if _, err := b.Get(ctx, ofA.ID); !errors.Is(err, petstore.ErrNotFound) {
-				return fmt.Errorf("reading another's pet after cancelled requests: got error %v", err)
+				return fmt.Errorf("reading another's pet after cancelled requests: got error %w", err)
 			}
 		}
 		return nil

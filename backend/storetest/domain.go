@@ -34,11 +34,11 @@ var domainCases = []Case{
 		_, err = f.Store.Pets(slugs[0]).Create(ctx, petstore.Pet{Name: strings.Repeat("x", 101), Tags: []string{"a", "a"}, BirthDate: "2021-02-30"})
 		var invalid *petstore.Invalid
 		if !errors.As(err, &invalid) {
-			return fmt.Errorf("got error %v, expected *Invalid", err)
+			return fmt.Errorf("got error %w, expected *Invalid", err)
 		}
 		for _, field := range []string{"name", "species", "tags[1]", "birth_date"} {
 			if !strings.Contains(err.Error(), `"`+field+`"`) {
-				return fmt.Errorf("error %q does not name %q", err, field)
+				return fmt.Errorf("the error does not name %q: %w", field, err)
 			}
 		}
 		return nil

@@ -88,7 +88,7 @@ func two(ctx context.Context, f Fixture) (a, b petstore.Pets, ofA, ofB petstore.
 // is demands an error of the vocabulary.
 func is(what string, err, want error) error {
 	if !errors.Is(err, want) {
-		return fmt.Errorf("%s: got error %v, expected %v", what, err, want)
+		return fmt.Errorf("%s: got error %w, expected %w", what, err, want)
 	}
 	return nil
 }
