@@ -18,7 +18,6 @@ type janitor struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	stopped bool
-	renewed time.Time
 }
 
 func (j *janitor) start(r *Redis) {

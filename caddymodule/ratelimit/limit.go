@@ -41,11 +41,13 @@ const (
 	// Rolling counts what was admitted in the last Window. No interval of
 	// that length ever holds more than N.
 	Rolling Kind = iota
-	// CalendarHour, CalendarDay and CalendarMonth count what was admitted
-	// since the hour, day or month began, in UTC. That suits quotas that are
-	// billed; around a boundary up to 2N pass within one length.
+	// CalendarHour counts what was admitted since the hour began, in UTC. That
+	// suits quotas that are billed; around a boundary up to 2N pass within one
+	// length.
 	CalendarHour
+	// CalendarDay does the same for the day.
 	CalendarDay
+	// CalendarMonth does the same for the month, which may begin on any day.
 	CalendarMonth
 	// Concurrent counts requests in progress, whatever they cost. The
 	// admitted request's Decision.Slot must be released when it ends.

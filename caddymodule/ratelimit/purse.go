@@ -190,13 +190,13 @@ func (u *purse) answer(p *Policy, a ask, v *verdict, inc [2]int64, sent, receive
 	}
 	var back []lot
 	u.lapse(received)
-	if u.lots[1].n > 0 {
+	switch {
+	case u.lots[1].n > 0:
 		back = append(back, u.lots[0])
-		u.lots[0] = u.lots[1]
+		u.lots[0], u.lots[1] = u.lots[1], rest
+	case u.lots[0].n > 0:
 		u.lots[1] = rest
-	} else if u.lots[0].n > 0 {
-		u.lots[1] = rest
-	} else {
+	default:
 		u.lots[0] = rest
 	}
 	return back

@@ -22,7 +22,7 @@ func TestOpenRedisNeverRepeatsACommandAndGivesUpSoon(t *testing.T) {
 			t.Errorf("openRedis(%q): %v", url, err)
 			continue
 		}
-		defer c.Close()
+		t.Cleanup(func() { _ = c.Close() })
 		var read, dial time.Duration
 		var retries int
 		maint := maintnotifications.ModeDisabled

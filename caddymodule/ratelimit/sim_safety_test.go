@@ -144,3 +144,20 @@ func TestBrokenVariantsAreCaught(t *testing.T) {
 		t.Errorf("%d broken variants are named, expected %d", len(mutantNames), forgetAfterWindow)
 	}
 }
+
+// A store that loses everything once can grant the quota once more, and no
+// more than that: returns of what was charged before must not add to it.
+func TestAStoreThatForgetsAdmitsAtMostTheQuotaOnceMore(t *testing.T) {
+	for seed := range seeds(t, 30) {
+		w := newWorld(t, seed, 3, "2000/3m")
+		end := w.now + 12*60*microsPerSecond
+		for _, g := range w.gates {
+			w.load(g, simKey(1), 20, end, func() int64 { return 1 })
+		}
+		w.after(w.rng.Int64N(6*60*microsPerSecond), w.lose)
+		w.run(end)
+		if most, _ := worst(w.admissions[simKey(1)], 3*60*microsPerSecond); most > 2*2000 {
+			t.Fatalf("seed %d: %d of 2000 in one window around the loss", seed, most)
+		}
+	}
+}

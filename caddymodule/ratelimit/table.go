@@ -82,7 +82,7 @@ func (s *shard[K]) find(hash uint32, key K) *account {
 	}
 	mask := uint32(len(s.slots) - 1)
 	for i := hash & mask; s.slots[i] != 0; i = (i + 1) & mask {
-		if uint32(s.slots[i]>>32) == hash {
+		if s.slots[i]>>32 == uint64(hash) {
 			if r := s.record(uint32(s.slots[i]) - 1); r.key == key {
 				return &r.account
 			}
