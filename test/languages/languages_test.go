@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/audit"
 )
 
 const (
@@ -77,6 +80,11 @@ func TestTheVerifiersOnThePageAgreeWithTheVectors(t *testing.T) {
 // block returns the one code block of the page that begins with the fence.
 func block(t *testing.T, fence string) string {
 	t.Helper()
+	return blockOf(t, page, fence)
+}
+
+func blockOf(t *testing.T, page, fence string) string {
+	t.Helper()
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
@@ -116,4 +124,47 @@ func stderr(err error) string {
 		return string(e.Stderr)
 	}
 	return ""
+}
+
+// The script for the audit trail is run on a trail that the gateway's own
+// recorder has written, as it is and after each kind of tampering.
+func TestTheScriptForTheAuditTrailFindsTampering(t *testing.T) {
+	const security = "../../docs/security.md"
+	script := strings.ReplaceAll(blockOf(t, security, "```python\n"), "data/audit.jsonl", "audit.jsonl")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "audit.jsonl")
+	sink, err := audit.NewFile(path, audit.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		rec := audit.Record{Event: audit.Event{Time: time.Unix(int64(i), 0), Type: audit.TypeConflict, Path: "/\u20ac\n", Count: 1}}
+		if err := sink.Write([]audit.Record{rec}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(whole), "\n")
+	for name, c := range map[string]struct{ text, want string }{
+		"as it is": {string(whole), ""},
+		"changed":  {strings.Replace(string(whole), `"count":1`, `"count":2`, 1), "changed"},
+		"removed":  {lines[0] + strings.Join(lines[2:], ""), "removed or moved"},
+		"moved":    {lines[1] + lines[0] + strings.Join(lines[2:], ""), "removed or moved"},
+	} {
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("python3", "-c", script)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != (c.want == "") || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
 }
