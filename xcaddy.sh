@@ -335,6 +335,10 @@ welcome() {
 		shift
 		printf '  curl --cacert %q%s%s https://%s.%s/api/pets\n' "$ca" "${resolve:+ --resolve "$tenant.$site:127.0.0.1"}" "$*" "$tenant" "$site"
 	}
+	# Changing pets needs a token of the tenant; the shell that runs the line asks for one.
+	local token
+	# shellcheck disable=SC2016
+	printf -v token '"$(%q token --data %q --tenant paws-and-claws)"' "$root/bin/petstore" "$root/data"
 	cat <<-EOF
 
 		Three tenants are being served:
@@ -345,7 +349,7 @@ welcome() {
 		Try in another terminal:
 		$(try acme-pets)
 		$(try fluffy-friends " --include")
-		$(try paws-and-claws " --json '{\"name\":\"Rex\",\"species\":\"dog\"}'")
+		$(try paws-and-claws " --oauth2-bearer $token --json '{\"name\":\"Rex\",\"species\":\"dog\"}'")
 
 		More: tenants   http://127.0.0.1:$BACKEND_PORT/api/admin/tenants (credential in data/admin.token)
 		      metrics   http://127.0.0.1:$ADMIN_PORT/metrics, http://127.0.0.1:$BACKEND_PORT/metrics

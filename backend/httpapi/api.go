@@ -75,8 +75,8 @@ type tenantHandler func(w http.ResponseWriter, r *http.Request, c identity.Claim
 
 func (a *api) routes(mux *http.ServeMux) {
 	byPath := map[string]map[string]handler{
-		"/api/pets":      {"GET": a.forTenant(a.listPets), "POST": a.forTenant(a.createPet)},
-		"/api/pets/{id}": {"GET": a.forTenant(a.getPet), "PUT": a.forTenant(a.replacePet), "PATCH": a.forTenant(a.patchPet), "DELETE": a.forTenant(a.deletePet)},
+		"/api/pets":      {"GET": a.forTenant(a.listPets), "POST": a.forEditor(a.createPet)},
+		"/api/pets/{id}": {"GET": a.forTenant(a.getPet), "PUT": a.forEditor(a.replacePet), "PATCH": a.forEditor(a.patchPet), "DELETE": a.forEditor(a.deletePet)},
 
 		"/api/config":       {"GET": a.forTenantAdmin(a.listConfig)},
 		"/api/config/{key}": {"GET": a.forTenantAdmin(a.getConfig), "PUT": a.forTenantAdmin(a.putConfig), "DELETE": a.forTenantAdmin(a.deleteConfig)},

@@ -81,10 +81,10 @@ func newWorld(tb testing.TB) *world {
 	return w
 }
 
-// identityOf signs as the gateway would.
+// identityOf signs as the gateway would, for a user who may change pets.
 func (w *world) identityOf(slug string) string {
 	w.tb.Helper()
-	token, err := w.signer.Sign(&tenant.Tenant{ID: "id-" + slug, Slug: tenant.MustSlug(slug), Plan: "free", Status: tenant.Active}, time.Now())
+	token, err := w.signer.SignUser(&tenant.Tenant{ID: "id-" + slug, Slug: tenant.MustSlug(slug), Plan: "free", Status: tenant.Active}, "ann", []string{roleEditor}, time.Now())
 	if err != nil {
 		w.tb.Fatal(err)
 	}

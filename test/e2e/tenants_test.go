@@ -62,7 +62,16 @@ func refusedByGateway(r *harness.Response) bool {
 
 func TestEachTenantSeesItsOwnPetsOnly(t *testing.T) {
 	s := harness.StartStack(t, harness.Options{})
-	acme := s.Do(harness.Request{Method: http.MethodPost, Host: harness.Host(harness.Acme), Path: "/api/pets", Body: `{"name":"Only Acme's","species":"cat"}`})
+	change := harness.Request{Method: http.MethodPost, Host: harness.Host(harness.Acme), Path: "/api/pets", Body: `{"name":"Only Acme's","species":"cat"}`}
+	if res := s.Do(change); res.Status != http.StatusUnauthorized {
+		t.Errorf("creating a pet without a token: status %d\n%s", res.Status, res.Body)
+	}
+	change.Header = http.Header{"Authorization": {"Bearer " + s.Token(harness.Fluffy, "editor")}}
+	if res := s.Do(change); !refusedByGateway(res) {
+		t.Errorf("creating a pet with another tenant's token: status %d\n%s", res.Status, res.Body)
+	}
+	change.Header = http.Header{"Authorization": {"Bearer " + s.Token(harness.Acme, "editor")}}
+	acme := s.Do(change)
 	if acme.Status != http.StatusCreated {
 		t.Fatalf("creating a pet: status %d\n%s", acme.Status, acme.Body)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -185,4 +186,18 @@ func (s *Stack) Read(name string) string {
 		s.t.Fatalf("reading %q: %v", name, err)
 	}
 	return string(b)
+}
+
+// Token is a bearer token of the demo's own issuer, for a user of the tenant
+// with the roles, separated by commas.
+func (s *Stack) Token(slug, roles string) string {
+	s.t.Helper()
+	_, petstore := Binaries(s.t)
+	cmd := exec.Command(petstore, "token", "--data", "data", "--tenant", slug, "--role", roles)
+	cmd.Dir, cmd.Env = s.Dir, s.env
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("making a token: %v", err)
+	}
+	return strings.TrimSpace(string(out))
 }
