@@ -49,6 +49,7 @@ func commands() []command {
 	return []command{
 		{"serve", "serve the API (the default)", serve},
 		{"tenant", "create, change, move, export and remove tenants", tenantMain},
+		{"key", "create, list and revoke tenants' API keys", keyMain},
 		{"backup", "copy the SQLite files while the server runs", backup},
 		{"migrate", "bring tenants' tables up to date, or say which are not", migrate},
 		{"token", "print a bearer token for a tenant's user", mintToken},

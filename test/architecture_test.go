@@ -53,7 +53,7 @@ var rules = map[string]rule{
 	"backend/petstore":      {ours: "caddymodule/tenant", standard: "net/http database/sql"},
 	"backend/sqldb":         {ours: "backend/petstore", theirs: "modernc.org/sqlite github.com/jackc/pgx/v5 github.com/pressly/goose/v3", standard: "net/http"},
 	"backend/sqlstore":      {ours: "backend/petstore backend/sqldb caddymodule/tenant", standard: "net/http"},
-	"backend/control":       {ours: "backend/petstore backend/sqldb caddymodule/tenant", theirs: "golang.org/x/net/idna golang.org/x/net/publicsuffix", standard: "net/http"},
+	"backend/control":       {ours: "backend/petstore backend/sqldb caddymodule/tenant caddymodule/auth", theirs: "golang.org/x/net/idna golang.org/x/net/publicsuffix", standard: "net/http"},
 	"backend/resolver":      {ours: "backend/control", theirs: "github.com/miekg/dns", standard: "net/http database/sql"},
 	"backend/mailer":        {ours: "backend/control", theirs: "github.com/wneessen/go-mail", standard: "net/http database/sql"},
 	"backend/httpapi": {

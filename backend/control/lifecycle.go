@@ -187,7 +187,7 @@ func (c *Catalog) purge(ctx context.Context, slug tenant.Slug) error {
 			if err := c.setHosts(ctx, tx, slug, t.Hosts, nil); err != nil {
 				return err
 			}
-			for _, table := range []string{"tenant_tokens", "tenant_users", "tenant_config", "outbox", "onboarding_steps", "onboardings", "moves", "idempotency_keys", "host_claims"} {
+			for _, table := range []string{"api_keys", "tenant_tokens", "tenant_users", "tenant_config", "outbox", "onboarding_steps", "onboardings", "moves", "idempotency_keys", "host_claims"} {
 				if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE slug = $1`, slug.String()); err != nil {
 					return err
 				}

@@ -90,6 +90,12 @@ func (a *api) routes(mux *http.ServeMux) {
 		"/api/admin/tenants":        {"GET": a.forAdmin(a.listTenants), "POST": a.forAdmin(a.createTenant)},
 		"/api/admin/tenants/{slug}": {"GET": a.forAdmin(a.getTenant), "PATCH": a.forAdmin(a.patchTenant)},
 
+		"/api/admin/tenants/{slug}/keys":      {"GET": a.forAdmin(a.listKeys), "POST": a.forAdmin(a.createKey)},
+		"/api/admin/tenants/{slug}/keys/{id}": {"DELETE": a.forAdmin(a.revokeKey)},
+		"/api/admin/tenants/{slug}/issuer":    {"GET": a.forAdmin(a.getIssuer), "PUT": a.forAdmin(a.putIssuer), "DELETE": a.forAdmin(a.deleteIssuer)},
+		"/api/admin/revocations":              {"GET": a.forAdmin(a.listRevocations), "POST": a.forAdmin(a.createRevocation)},
+		"/api/admin/revocations/{id}":         {"DELETE": a.forAdmin(a.deleteRevocation)},
+
 		"/.well-known/jwks.json": {"GET": a.serveJWKS},
 
 		"/healthz": {"GET": a.healthz},

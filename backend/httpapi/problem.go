@@ -78,6 +78,8 @@ func problemOf(err error) *problem {
 	case errors.Is(err, control.ErrBusy):
 		p = newProblem(http.StatusConflict, "the tenant is being worked on; try again in a moment")
 		p.retryAfter = 2
+	case errors.Is(err, control.ErrNoCredential):
+		p = newProblem(http.StatusNotFound, "no such key or revocation")
 	case errors.Is(err, control.ErrNoKey):
 		p = newProblem(http.StatusNotFound, "no such configuration key")
 	case errors.Is(err, control.ErrDiffers):

@@ -133,15 +133,16 @@ func roles(members map[string]json.RawMessage, claim string) ([]string, error) {
 		return nil, err
 	}
 	for i, role := range roles {
-		if !isRole(role) || slices.Contains(roles[:i], role) {
+		if !IsRole(role) || slices.Contains(roles[:i], role) {
 			return nil, bad(reasonClaims, "the roles claim holds what is no role, or one twice")
 		}
 	}
 	return roles, nil
 }
 
-// isRole accepts words that are safe in a header, a log and a list.
-func isRole(s string) bool {
+// IsRole accepts what a credential may name as a role: words of 1 to 64
+// letters, digits and "_.:/-", which are safe in a header, a log and a list.
+func IsRole(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		if ('a' > c || c > 'z') && ('A' > c || c > 'Z') && ('0' > c || c > '9') && strings.IndexByte("_.:/-", c) < 0 {
