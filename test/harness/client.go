@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -47,7 +48,7 @@ func (s *Stack) Try(r Request) (*Response, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, r.Method, fmt.Sprintf("https://%s:%d%s", r.Host, s.HTTPS, r.Path), strings.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(ctx, r.Method, "https://"+net.JoinHostPort(r.Host, strconv.Itoa(s.HTTPS))+r.Path, strings.NewReader(r.Body))
 	if err != nil {
 		return nil, err
 	}
