@@ -127,13 +127,7 @@ func (a *App) Start() error {
 	if err := a.Audit.prepare(caddy.NewReplacer()); err != nil {
 		return err
 	}
-	if a.limiter.fresh {
-		if a.Limiter.inProcess {
-			a.log.Info("counting requests in this process; set 'redis' to share limits between gateways")
-		} else {
-			a.log.Info("counting requests in Redis")
-		}
-	}
+	a.announce()
 	ctx, cancel := context.WithTimeout(context.Background(), firstLoadWait)
 	defer cancel()
 	if err := a.registry.value.WaitFirst(ctx); err != nil {

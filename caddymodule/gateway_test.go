@@ -227,9 +227,10 @@ func field(answer, name string) string {
 
 // backend remembers what it was asked.
 type backend struct {
-	addr string
-	mu   sync.Mutex
-	seen []*http.Request
+	addr   string
+	server *httptest.Server
+	mu     sync.Mutex
+	seen   []*http.Request
 
 	forgetful bool                   // for benchmarks
 	check     func(statement string) // instead of remembering
@@ -249,6 +250,7 @@ func newBackend(t testing.TB) *backend {
 		_, _ = io.WriteString(w, "from the backend")
 	}))
 	t.Cleanup(srv.Close)
+	b.server = srv
 	b.addr = srv.Listener.Addr().String()
 	return b
 }
