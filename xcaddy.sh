@@ -3,7 +3,6 @@
 # both. Usage below, or ./xcaddy.sh help. Exit status: 0 well, 1 failed,
 # 2 called wrongly. Nothing is written outside this folder and Go's caches.
 set -euo pipefail
-
 caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 root=$PWD
@@ -60,8 +59,7 @@ need_go() {
 	# Without a home folder Go has no place for its caches.
 	if [ ! -w "${HOME:-/nonexistent}" ]; then
 		export GOCACHE="${GOCACHE:-$root/bin/.cache/build}" GOPATH="${GOPATH:-$root/bin/.cache/go}"
-		GOFLAGS="$(go env GOFLAGS) -modcacherw" # so that bin can be deleted
-		export GOFLAGS
+		GOFLAGS="$(go env GOFLAGS) -modcacherw"; export GOFLAGS # so that bin can be deleted
 	fi
 }
 
@@ -266,7 +264,6 @@ start() {
 # stop NAME PID asks it to end, and makes it after 15 seconds.
 stop() {
 	local i
-	alive "$2" || return 0
 	kill -TERM "$2" 2>/dev/null || return 0
 	for ((i = 0; i < 150; i++)); do
 		alive "$2" || return 0
@@ -327,16 +324,14 @@ wait_for_answer() {
 }
 
 welcome() {
-	local site=petstore.localhost:$HTTPS_PORT resolve=''
+	local site=petstore.localhost:$HTTPS_PORT resolve='' token
 	# Some systems do not know that *.localhost is this machine.
 	curl -s --noproxy '*' --cacert "$ca" -o /dev/null "https://acme-pets.$site/" || [ $? -ne 6 ] || resolve=1
 	try() {
-		local tenant=$1
-		shift
+		local tenant=$1 && shift
 		printf '  curl --cacert %q%s%s https://%s.%s/api/pets\n' "$ca" "${resolve:+ --resolve "$tenant.$site:127.0.0.1"}" "$*" "$tenant" "$site"
 	}
 	# Changing pets needs a token of the tenant; the shell that runs the line asks for one.
-	local token
 	# shellcheck disable=SC2016
 	printf -v token '"$(%q token --data %q --tenant paws-and-claws)"' "$root/bin/petstore" "$root/data"
 	cat <<-EOF
