@@ -77,7 +77,7 @@ func postgresPlatform(b *testing.B, notify bool) platform {
 	}
 }
 
-func sqlitePlatform(b *testing.B) platform {
+func sqlitePlatform(b *testing.B, revisions bool) platform {
 	path := filepath.Join(b.TempDir(), "tenants.db")
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(10000)")
 	if err != nil {
@@ -99,10 +99,23 @@ func sqlitePlatform(b *testing.B) platform {
 		}
 	}
 	exec("COMMIT")
+	if revisions {
+		exec("ALTER TABLE tenants ADD COLUMN revision BIGINT NOT NULL DEFAULT 1")
+		exec("CREATE INDEX tenants_by_revision ON tenants (revision)")
+		exec("CREATE TABLE catalog_revision (revision BIGINT)")
+		exec("INSERT INTO catalog_revision VALUES (1)")
+	}
 	return platform{
 		source: func() (Source, error) { return NewSQLite(path, "") },
 		rename: func(b *testing.B, name string) {
-			exec("UPDATE tenants SET name = ? WHERE slug = 'customer-0000000'", name)
+			if !revisions {
+				exec("UPDATE tenants SET name = ? WHERE slug = 'customer-0000000'", name)
+				return
+			}
+			exec("BEGIN")
+			exec("UPDATE catalog_revision SET revision = revision + 1")
+			exec("UPDATE tenants SET name = ?, revision = (SELECT revision FROM catalog_revision) WHERE slug = 'customer-0000000'", name)
+			exec("COMMIT")
 		},
 	}
 }
@@ -176,7 +189,8 @@ func httpPlatform(b *testing.B) platform {
 }
 
 var platforms = map[string]func(b *testing.B) platform{
-	"sqlite":             sqlitePlatform,
+	"sqlite":             func(b *testing.B) platform { return sqlitePlatform(b, false) },
+	"sqlite, revisions":  func(b *testing.B) platform { return sqlitePlatform(b, true) },
 	"postgres, notified": func(b *testing.B) platform { return postgresPlatform(b, true) },
 	"postgres, polled":   func(b *testing.B) platform { return postgresPlatform(b, false) },
 	"file":               filePlatform,

@@ -45,8 +45,9 @@ type sqlite struct {
 	seen *sqliteStamp // of the last successful look, nil before
 	// whole says that the last successful look was a full one, and cursor where the
 	// changes after it begin.
-	whole  bool
-	cursor cursor
+	whole    bool
+	cursor   cursor
+	revision revisions
 }
 
 // sqliteStamp is the same as long as nobody has changed the database. The pragma
@@ -106,7 +107,7 @@ func (s *sqlite) load(ctx context.Context, whole bool) (Changes, error) {
 		return Changes{}, err
 	}
 	if s.seen != nil && !fresh {
-		if stamp == *s.seen && (s.whole || !whole) {
+		if stamp == *s.seen && (s.whole || !whole && (s.cursor.on || s.revision.resting())) {
 			return Changes{}, ErrUnchanged
 		}
 		if stamp.version == s.seen.version && stamp != *s.seen {
@@ -119,7 +120,7 @@ func (s *sqlite) load(ctx context.Context, whole bool) (Changes, error) {
 			}
 		}
 	}
-	if !whole && (fresh || !s.cursor.on) {
+	if !whole && (fresh || !s.cursor.on && !s.revision.resting()) {
 		return Changes{}, ErrFull
 	}
 	changes, err := s.read(ctx, whole)
@@ -164,9 +165,13 @@ func (s *sqlite) read(ctx context.Context, whole bool) (Changes, error) {
 	}
 	defer func() { _ = tx.Rollback() }()
 	run := sqliteRunner(ctx, tx)
-	if !whole {
+	switch {
+	case !whole && s.cursor.on:
 		return s.cursor.changes(run, s.query, "?")
+	case !whole:
+		return s.revision.changes(run)
 	}
+	begin := time.Now()
 	query := s.query
 	if query == "" {
 		if query, err = sqliteDefaultQuery(run); err != nil {
@@ -177,7 +182,12 @@ func (s *sqlite) read(ctx context.Context, whole bool) (Changes, error) {
 	if err != nil {
 		return Changes{}, err
 	}
-	return Changes{Records: records}, s.cursor.reset(run, query, versioned)
+	if s.query == "" {
+		err = s.revision.reset(run, time.Since(begin))
+	} else {
+		err = s.cursor.reset(run, query, versioned)
+	}
+	return Changes{Records: records}, err
 }
 
 func sqliteRunner(ctx context.Context, tx *sql.Tx) runner {
@@ -211,15 +221,17 @@ func sqliteRunner(ctx context.Context, tx *sql.Tx) runner {
 }
 
 func sqliteDefaultQuery(run runner) (string, error) {
-	var c catalog
+	c, err := sqliteCatalog(run)
+	if err != nil {
+		return "", err
+	}
+	return c.defaultQuery("group_concat(host)", "")
+}
+
+func sqliteCatalog(run runner) (c catalog, err error) {
 	for table, columns := range map[string]*[]string{"tenants": &c.tenants, "tenant_hosts": &c.hosts} {
-		err := run("SELECT name FROM pragma_table_info(?)", []any{table}, func([]string) error { return nil }, func(v []any) error {
-			name, _ := v[0].(string)
-			*columns = append(*columns, name)
-			return nil
-		})
-		if err != nil {
-			return "", err
+		if *columns, err = sqliteColumns(run, table); err != nil {
+			return c, err
 		}
 	}
 	if slices.Contains(c.hosts, "verified") {
@@ -227,7 +239,16 @@ func sqliteDefaultQuery(run runner) (string, error) {
 		// any text is greater than 0.
 		c.verified = "(typeof(verified) = 'integer' AND verified > 0 OR verified IN ('1', 'true'))"
 	}
-	return c.defaultQuery("group_concat(host)", "")
+	return c, nil
+}
+
+func sqliteColumns(run runner, table string) (columns []string, err error) {
+	err = run("SELECT name FROM pragma_table_info(?)", []any{table}, func([]string) error { return nil }, func(v []any) error {
+		name, _ := v[0].(string)
+		columns = append(columns, name)
+		return nil
+	})
+	return columns, err
 }
 
 var (
