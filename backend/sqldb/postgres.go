@@ -81,10 +81,11 @@ func postgresConfig(rawURL string, o PostgresOptions) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// RedactURL returns the URL without its password, for messages.
+// RedactURL returns the URL without its password, for messages. What is no
+// URL, such as "host=... password=...", is not shown at all.
 func RedactURL(rawURL string) string {
 	u, err := url.Parse(rawURL)
-	if err != nil {
+	if err != nil || u.Scheme == "" || u.Host == "" {
 		return "(unreadable)"
 	}
 	return u.Redacted()

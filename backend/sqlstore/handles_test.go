@@ -39,7 +39,7 @@ func TestManyTenantsShareFewHandles(t *testing.T) {
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
-			for i := range 40 {
+			for i := range 15 {
 				slug := slugs[(i*7+w)%len(slugs)]
 				page, err := s.Pets(slug).List(t.Context(), petstore.Query{})
 				if err != nil || len(page.Pets) != 1 || page.Pets[0].Name != slug.String() {
