@@ -34,6 +34,12 @@ func (s *credentialScript) say(next *Credentials, err error) {
 	s.next, s.err = next, err
 }
 
+func (s *credentialScript) choke(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.panics = on
+}
+
 func (s *credentialScript) Load(ctx context.Context, _ func(*Key) error) (*Credentials, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,12 +84,12 @@ func TestTheFeedKeepsTheLastGoodCredentialsAndSaysSo(t *testing.T) {
 		step()
 		s.say(nil, errors.New("down again"))
 		step()
-		s.panics = true
+		s.choke(true)
 		step()
 		if f.Current() != first || f.LastError() == nil {
 			t.Errorf("while it is down: %v, %v", f.Current(), f.LastError())
 		}
-		s.panics = false
+		s.choke(false)
 		second := &Credentials{}
 		s.say(second, nil)
 		step()

@@ -7,6 +7,8 @@
 // is replaced as a whole. A reader takes the current snapshot with one atomic
 // load and may keep it as long as it likes.
 //
+// A [CredentialFeed] does the same for API keys and revoked tokens.
+//
 // Two rules hold everywhere. A source that fails, in whatever way, leaves the
 // last good snapshot in force. A record that is wrong, or contradicts an older
 // one, is left out and named as a [Problem]; the others are served.
