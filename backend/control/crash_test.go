@@ -97,6 +97,9 @@ func TestMoveIsFinishedOrUndoneAfterAKillAtAnyPoint(t *testing.T) {
 		for point, want := range map[string]petstore.Isolation{
 			"move recorded": from, "move frozen": from, "move copied": from, "move switched": to, "move thawed": to,
 		} {
+			if to == petstore.Shared && point != "move copied" && point != "move switched" {
+				continue // the places differ in these two only
+			}
 			t.Run(string(to)+" "+point, func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
