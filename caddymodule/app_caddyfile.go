@@ -51,6 +51,7 @@ import (
 // process.
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
+		d.Next() // to have a line to name
 		return nil, d.Err("tenancy: the global option is given twice; write everything into one")
 	}
 	app := new(App)

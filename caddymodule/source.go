@@ -27,7 +27,7 @@ type SourceConfig struct {
 
 	// For databases: the query that lists the tenants. Its columns are found
 	// by name: `slug` (required), `id`, `name`, `plan`, `status`, `limits`,
-	// `hosts`. Default: one that fits the catalog of the bundled backend.
+	// `hosts`, `upstreams`, `issuer`, `jwks`, `created_at`, `version`. Default: one that fits the catalog of the bundled backend.
 	Query string `json:"query,omitempty"`
 
 	// How often the source is asked whether something changed. Default: what

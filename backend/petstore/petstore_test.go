@@ -67,7 +67,8 @@ func TestIDsSortByTimeAndDiffer(t *testing.T) {
 	if !slices.IsSorted(ids) {
 		t.Error("the ids do not sort by time")
 	}
-	if a, b := petstore.NewID(now), petstore.NewID(now); a == b {
+	first := petstore.NewID(now)
+	if second := petstore.NewID(now); first == second {
 		t.Error("two ids of one moment are equal")
 	}
 }

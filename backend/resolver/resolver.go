@@ -39,14 +39,14 @@ func New(servers ...string) (*DNS, error) {
 	if len(d.servers) > 0 {
 		return d, nil
 	}
-	system, err := dns.ClientConfigFromFile("/etc/resolv.conf")
-	if err != nil || len(system.Servers) == 0 {
+	if system, err := dns.ClientConfigFromFile("/etc/resolv.conf"); err == nil {
+		for _, s := range system.Servers {
+			d.servers = append(d.servers, net.JoinHostPort(s, system.Port))
+		}
+	}
+	if len(d.servers) == 0 {
 		// As the C library does: without the file the name server is this machine.
 		d.servers = []string{"127.0.0.1:53"}
-		return d, nil
-	}
-	for _, s := range system.Servers {
-		d.servers = append(d.servers, net.JoinHostPort(s, system.Port))
 	}
 	return d, nil
 }

@@ -96,11 +96,11 @@ func (r *credentialReader) key(row int, v []any) error {
 	if err == nil && len(r.made.keys) >= maxKeys {
 		err = fmt.Errorf("expected at most %d keys", maxKeys)
 	}
-	if err != nil {
+	if err == nil {
+		r.made.keys[hash] = &k
+	} else {
 		r.found.add(Problem{Position: fmt.Sprintf("api_keys row %d", row), Slug: clip(slug), Skipped: true, Err: err})
-		return nil
 	}
-	r.made.keys[hash] = &k
 	return nil
 }
 
