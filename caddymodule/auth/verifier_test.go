@@ -253,30 +253,6 @@ func TestAVerifierRefusesToBeMadeWrong(t *testing.T) {
 	}
 }
 
-func TestAnIssuerOfOneTenantSpeaksForItAlone(t *testing.T) {
-	acme, globex := tenant.MustSlug("acme-pets"), tenant.MustSlug("globex")
-	platform := verifierOf(t, Options{})
-	own := verifierOf(t, Options{Keys: Fixed(setOf(t, publicKey(t, "own", ecKey.Public()))), Tenant: globex})
-	issuers := NewIssuers(platform)
-	issuers.Set(map[tenant.Slug]*Verifier{globex: own, tenant.MustSlug("broken"): nil})
-
-	fromPlatform := signed(t, strings.Replace(claims(""), "acme-pets", "globex", 1))
-	fromOwn := sign(t, "ES256", `{"alg":"ES256","kid":"own"}`, claims(""), ecKey) // claims to be acme-pets
-	if _, err := issuers.For(globex).Verify(t.Context(), fromPlatform, now); Reason(err) != reasonKey {
-		t.Errorf("the platform's token opens a tenant with an issuer of its own: %v", err)
-	}
-	p, err := issuers.For(globex).Verify(t.Context(), fromOwn, now)
-	if err != nil || !p.BelongsTo(globex) || p.BelongsTo(acme) {
-		t.Errorf("the tenant's own token: %+v, %v", p, err)
-	}
-	if _, err := issuers.For(acme).Verify(t.Context(), fromOwn, now); Reason(err) != reasonKey {
-		t.Errorf("a tenant's issuer opens another tenant: %v", err)
-	}
-	if issuers.For(tenant.MustSlug("broken")) != nil {
-		t.Error("a tenant whose issuer does not work falls back to the platform's")
-	}
-}
-
 func TestVerifyIsSafeForConcurrentUse(t *testing.T) {
 	src := &switchable{}
 	src.set.Store(edSet(t))
