@@ -26,7 +26,8 @@ func TestTheIdentityKeyIsRotatedUnderLoadWithoutARefusedRequest(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	addr := atomic.Pointer[string]{}
-	addr.Store(&g.addr)
+	first := g.addr
+	addr.Store(&first)
 	g.backend.check = func(statement string) {
 		if _, err := verifier.Verify(statement, time.Now().Add(time.Duration(ahead.Load()))); err != nil {
 			t.Errorf("the backend refuses a request: %v", err)
