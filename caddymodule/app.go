@@ -56,13 +56,19 @@ type App struct {
 	guessed  *pooled[*guesses]
 	signer   lazySigner
 
-	verifiers []*auth.Verifier // of all tenant_auth; complete before the first request
-	started   bool
-	stopLog   func()
-	sampled   *sampler // for warnings of requests
-	alerts    *sampler // for events
-	ctx       caddy.Context
-	events    *caddyevents.App
+	// What all tenant_auth have in common; complete before the first request.
+	verifiers   []*auth.Verifier
+	credentials *pooled[*registry.CredentialFeed] // nil without a database to read them from
+	takesKeys   bool
+
+	started bool
+	stopLog func()
+
+	stopCredentialLog func()
+	sampled           *sampler // for warnings of requests
+	alerts            *sampler // for events
+	ctx               caddy.Context
+	events            *caddyevents.App
 }
 
 // CaddyModule returns the module's identity.
@@ -134,6 +140,9 @@ func (a *App) Start() error {
 		a.log.Error("the tenants could not be read yet; answering 503 until they can",
 			zap.String("source", a.registry.value.Stats().Source), zap.Error(err))
 	}
+	if a.credentials != nil {
+		_ = a.credentials.value.WaitFirst(ctx) // a failure is logged by the feed's subscriber
+	}
 	return nil
 }
 
@@ -149,6 +158,9 @@ func (a *App) Cleanup() error {
 	if a.stopLog != nil {
 		a.stopLog()
 	}
+	if a.stopCredentialLog != nil {
+		a.stopCredentialLog()
+	}
 	collectors.release(a)
 	if err := a.saveLimits(); err != nil {
 		a.log.Error("the counts could not be saved; the next start begins with older ones", zap.Error(err))
@@ -156,7 +168,7 @@ func (a *App) Cleanup() error {
 	if a.registry != nil && a.registry.fresh && !a.started {
 		a.registry.value.store.abandon()
 	}
-	return errors.Join(a.registry.release(), a.limiter.release(), a.auditor.release(), a.guessed.release())
+	return errors.Join(a.registry.release(), a.limiter.release(), a.auditor.release(), a.guessed.release(), a.credentials.release())
 }
 
 // onRegistry logs what the registry did. It runs on the registry's goroutine.

@@ -15,20 +15,26 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-// Auth lets a caller pass who carries a valid bearer token (JWT) of the
-// tenant that the request is for.
+// Auth lets a caller pass who carries a valid bearer token (JWT), or API key,
+// of the tenant that the request is for.
 //
 // Without a token, or with one that is not valid, the answer is 401. A valid
 // token of another tenant gets the same 404 as an unknown tenant and one
 // record in the audit trail. A member of a tenant that is suspended is told so
 // with 403; nobody else is. Until keys have been read it is 503.
 //
+// A tenant whose record names an issuer of its own is opened by that one's
+// tokens alone, and by its API keys. With a `sqlite` or `postgres` source,
+// tokens and subjects that the catalog lists as revoked are refused within a
+// second, and 503 is answered to tokens until that list has been read once.
+//
 // It sets the placeholders `{tenant.user.id}`, `{tenant.user.roles}` (with
 // commas in between) and `{http.auth.user.id}`, and puts user and roles into
 // the signed identity.
 type Auth struct {
-	// Where the keys come from: exactly one of these three. A URL is fetched in
-	// the background and its last good answer kept.
+	// Where the keys come from: exactly one of these three, or none with
+	// `api_keys`. A URL is fetched in the background and its last good answer
+	// kept.
 	JWKS string `json:"jwks,omitempty"`
 
 	// A file with a JWK set or PEM blocks; read again when it changes.
@@ -53,16 +59,23 @@ type Auth struct {
 	TenantClaim string `json:"tenant_claim,omitempty"`
 	RolesClaim  string `json:"roles_claim,omitempty"`
 
+	// Accept API keys of the catalog too, in `X-API-Key` or as the bearer token.
+	// It needs a source of type `sqlite` or `postgres`. A key reaches neither the
+	// backend nor, as a bearer token, the access log; for `X-API-Key` the log
+	// needs the filter `request>headers>X-Api-Key delete`, since Caddy notes
+	// requests down before any handler runs.
+	APIKeys bool `json:"api_keys,omitempty"`
+
 	// Let requests without a token pass, as nobody. A bad token never passes.
 	Optional bool `json:"optional,omitempty"`
 
 	// The answer to another tenant's token: 404 (default) or 403.
 	OnForeign int `json:"on_foreign,omitempty"`
 
-	app      *App
-	log      *zap.Logger
-	keys     *pooled[*auth.Remote]
-	verifier *auth.Verifier
+	app     *App
+	log     *zap.Logger
+	keys    *pooled[*auth.Remote]
+	issuers *pooled[*issuers]
 }
 
 // CaddyModule returns the module's identity.
@@ -84,61 +97,24 @@ func (h *Auth) Provision(ctx caddy.Context) error {
 	if h.OnForeign != http.StatusNotFound && h.OnForeign != http.StatusForbidden {
 		return fmt.Errorf("tenant_auth: on_foreign %d; expected 404 or 403", h.OnForeign)
 	}
-	source, err := h.source(caddy.NewReplacer())
-	if err != nil {
+	if err := h.app.openCredentials(); err != nil {
 		return fmt.Errorf("tenant_auth: %w", err)
 	}
-	h.verifier, err = auth.NewVerifier(auth.Options{
-		Keys: source, Algorithms: h.Algorithms, Issuer: h.Issuer, Audience: h.Audience,
-		Leeway: time.Duration(h.Leeway), TenantClaim: h.TenantClaim, RolesClaim: h.RolesClaim,
-	})
-	if err != nil {
+	if h.APIKeys && h.app.credentials == nil {
+		return fmt.Errorf("tenant_auth: api_keys: the source of tenants is of type %q; expected sqlite or postgres, where the keys are", h.app.Source.Type)
+	}
+	h.app.takesKeys = h.app.takesKeys || h.APIKeys
+	if err := h.openIssuers(caddy.NewReplacer()); err != nil {
 		return fmt.Errorf("tenant_auth: %w", err)
 	}
-	h.app.verifiers = append(h.app.verifiers, h.verifier)
+	if v := h.issuers.value.platform; v != nil {
+		h.app.verifiers = append(h.app.verifiers, v)
+	}
 	return nil
 }
 
-// source finds or makes what gives the keys.
-func (h *Auth) source(repl *caddy.Replacer) (auth.KeySource, error) {
-	url, file, secret := repl.ReplaceAll(h.JWKS, ""), repl.ReplaceAll(h.KeyFile, ""), repl.ReplaceAll(h.Secret, "")
-	var fetcher auth.Fetcher
-	var err error
-	switch {
-	case url != "" && file == "" && secret == "":
-		if fetcher, err = auth.HTTPFetcher(url, auth.HTTPOptions{}); err != nil {
-			return nil, err
-		}
-	case file != "" && url == "" && secret == "":
-		fetcher = auth.FileFetcher(file)
-	case secret != "" && url == "" && file == "":
-		key, err := auth.Secret([]byte(secret))
-		if err != nil {
-			return nil, err
-		}
-		set, err := auth.NewKeySet(key)
-		if err != nil {
-			return nil, err
-		}
-		return auth.Fixed(set), nil
-	default:
-		return nil, errors.New("expected exactly one of jwks URL, key_file PATH and secret, and none of them empty")
-	}
-	options := auth.RemoteOptions{}
-	if file != "" {
-		options.Every = time.Second // a file is cheap to look at
-	}
-	h.keys, err = hold(fmt.Sprintf("keys %q %q", url, file), func() (*auth.Remote, error) {
-		return auth.OpenRemote(fetcher, options), nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return h.keys.value, nil
-}
-
 // Cleanup gives the keys back.
-func (h *Auth) Cleanup() error { return h.keys.release() }
+func (h *Auth) Cleanup() error { return errors.Join(h.issuers.release(), h.keys.release()) }
 
 // ServeHTTP verifies the token and compares its tenants with the request's.
 func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
@@ -146,13 +122,12 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if s == nil || s.tenant == nil {
 		return missingTenant(h.log, "tenant_auth").answer(w, r)
 	}
-	token, err := auth.BearerToken(r.Header, r.URL.RawQuery)
+	user, err := h.caller(r, s.tenant)
+	if h.APIKeys {
+		delete(r.Header, auth.APIKeyHeader) // it is the gateway's alone
+	}
 	if errors.Is(err, auth.ErrNoToken) && h.Optional {
 		return next.ServeHTTP(w, r)
-	}
-	var user auth.Principal
-	if err == nil {
-		user, err = h.verifier.Verify(r.Context(), token, time.Now())
 	}
 	if err != nil {
 		return h.refuse(w, r, err)
@@ -167,6 +142,29 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	return next.ServeHTTP(w, r)
 }
 
+// caller verifies what the request carries, and nothing of whom it is for but
+// whose tokens are good there.
+func (h *Auth) caller(r *http.Request, t *tenant.Tenant) (auth.Principal, error) {
+	read := auth.BearerToken
+	if h.APIKeys {
+		read = auth.Credential
+	}
+	credential, err := read(r.Header, r.URL.RawQuery)
+	if err != nil {
+		return auth.Principal{}, err
+	}
+	credentials, err := h.app.currentCredentials()
+	if err != nil {
+		return auth.Principal{}, err
+	}
+	now := time.Now()
+	if !h.APIKeys || !auth.IsAPIKey(credential) {
+		return h.issuers.value.Verify(r.Context(), t, credential, now)
+	}
+	delete(r.Header, "Authorization") // unlike a token it is good for months
+	return apiKey(credentials, credential, now)
+}
+
 // refuse answers a request without a good token.
 func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, err error) error {
 	reason := auth.Reason(err)
@@ -177,7 +175,10 @@ func (h *Auth) refuse(w http.ResponseWriter, r *http.Request, err error) error {
 	switch {
 	case errors.Is(err, auth.ErrNoKeys):
 		if h.app.sampled.allow(time.Now()) {
-			h.log.Error("no keys to verify tokens with; answering 503", zap.Error(h.keys.value.Stats().LastError))
+			if h.keys != nil {
+				err = errors.Join(err, h.keys.value.Stats().LastError)
+			}
+			h.log.Error("no keys to verify tokens with; answering 503", zap.Error(err))
 		}
 		return problemStarting.answer(w, r)
 	case errors.Is(err, auth.ErrNoToken):

@@ -17,7 +17,7 @@ func parseAuth(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 }
 
 // UnmarshalCaddyfile reads the directive. Exactly one of jwks, key_file and
-// secret is needed:
+// secret is needed, or api_keys, or both:
 //
 //	tenant_auth [<matcher>] {
 //	    jwks         <url>
@@ -29,6 +29,7 @@ func parseAuth(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //	    leeway       <duration>
 //	    tenant_claim <name>
 //	    roles_claim  <name>
+//	    api_keys
 //	    optional
 //	    on_foreign   404|403
 //	}
@@ -56,11 +57,11 @@ func (h *Auth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if err := durationArg(d, &h.Leeway); err != nil {
 				return err
 			}
-		case option == "optional":
+		case option == "optional", option == "api_keys":
 			if d.NextArg() {
 				return d.ArgErr()
 			}
-			h.Optional = true
+			h.Optional, h.APIKeys = h.Optional || option == "optional", h.APIKeys || option == "api_keys"
 		case option == "on_foreign":
 			var status string
 			if !d.AllArgs(&status) || (status != "404" && status != "403") {
@@ -68,7 +69,7 @@ func (h *Auth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			h.OnForeign, _ = strconv.Atoi(status)
 		default:
-			return d.Errf("unknown option %q; expected jwks, key_file, secret, algorithms, issuer, audience, leeway, tenant_claim, roles_claim, optional or on_foreign", option)
+			return d.Errf("unknown option %q; expected jwks, key_file, secret, algorithms, issuer, audience, leeway, tenant_claim, roles_claim, api_keys, optional or on_foreign", option)
 		}
 	}
 	sources := 0
@@ -77,8 +78,8 @@ func (h *Auth) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			sources++
 		}
 	}
-	if sources != 1 {
-		return d.Err("tenant_auth: expected exactly one of jwks, key_file and secret")
+	if sources > 1 || (sources == 0 && !h.APIKeys) {
+		return d.Err("tenant_auth: expected exactly one of jwks, key_file and secret, or api_keys")
 	}
 	return nil
 }

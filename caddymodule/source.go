@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/ratelimit"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
@@ -109,9 +110,14 @@ func (c SourceConfig) source() (registry.Source, error) {
 	return nil, fmt.Errorf("unknown source %q; expected sqlite, postgres, file or http", c.Type)
 }
 
-// checkRecord refuses records whose limits can't be read; the registry names
-// them and goes on without.
+// checkRecord refuses records whose limits can't be read or whose issuer's keys
+// can't be fetched; the registry names them and goes on without.
 func checkRecord(t *tenant.Tenant) error {
+	if t.JWKS != "" {
+		if _, err := auth.HTTPFetcher(t.JWKS, auth.HTTPOptions{}); err != nil {
+			return err
+		}
+	}
 	if t.Limits == "" {
 		return nil
 	}

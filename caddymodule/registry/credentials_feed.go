@@ -56,6 +56,7 @@ type CredentialFeed struct {
 	current atomic.Pointer[Credentials]
 	cancel  context.CancelFunc
 	done    chan struct{}
+	first   chan struct{} // closed after the first good look
 	wake    chan struct{} // there is a new subscriber
 	subs    subscribers
 	stats   counters
@@ -74,7 +75,7 @@ func OpenCredentials(o CredentialOptions) *CredentialFeed {
 		o.Now = time.Now
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &CredentialFeed{opts: o, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	f := &CredentialFeed{opts: o, cancel: cancel, done: make(chan struct{}), first: make(chan struct{}), wake: make(chan struct{}, 1)}
 	go f.run(ctx)
 	return f
 }
@@ -82,6 +83,16 @@ func OpenCredentials(o CredentialOptions) *CredentialFeed {
 // Current returns the credentials of the last good look: one atomic load. It is
 // nil before the first: then nothing can be said about any credential.
 func (f *CredentialFeed) Current() *Credentials { return f.current.Load() }
+
+// WaitFirst returns nil after the first good look, or the context's error.
+func (f *CredentialFeed) WaitFirst(ctx context.Context) error {
+	select {
+	case <-f.first:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // LastError is why the last look failed, nil if it did not.
 func (f *CredentialFeed) LastError() error {
@@ -146,7 +157,9 @@ func (f *CredentialFeed) look(ctx context.Context) {
 	default:
 		f.stats.succeed(at, true)
 		next.at = at
-		f.current.Store(next)
+		if f.current.Swap(next) == nil {
+			close(f.first)
+		}
 		f.subs.publish(CredentialsLoaded{Keys: next.Keys(), Revocations: next.Revocations(), Problems: next.problems, ProblemCount: next.faults})
 	}
 }

@@ -1,0 +1,115 @@
+package caddymodule
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
+)
+
+// openCredentials has API keys and revocations read from the database that the
+// tenants are in, once per configuration and only if a tenant_auth wants them.
+// Any other source has none, and then there is nothing to hold.
+func (a *App) openCredentials() error {
+	if a.credentials != nil || (a.Source.Type != "sqlite" && a.Source.Type != "postgres") {
+		return nil
+	}
+	address := caddy.NewReplacer().ReplaceAll(a.Source.Address, "")
+	var err error
+	a.credentials, err = hold(fmt.Sprintf("credentials %s %q", a.Source.Type, address), func() (*registry.CredentialFeed, error) {
+		open := registry.NewSQLiteCredentials
+		if a.Source.Type == "postgres" {
+			open = registry.NewPostgresCredentials
+		}
+		source, err := open(address)
+		if err != nil {
+			return nil, fmt.Errorf("tenancy: %w", err)
+		}
+		return registry.OpenCredentials(registry.CredentialOptions{Source: source, Check: checkKey}), nil
+	})
+	if err != nil {
+		return err
+	}
+	a.stopCredentialLog = a.credentials.value.Subscribe(a.onCredentials)
+	return nil
+}
+
+// checkKey refuses a key whose roles no token could carry.
+func checkKey(k *registry.Key) error {
+	for i, role := range k.Roles {
+		if !auth.IsRole(role) || slices.Contains(k.Roles[:i], role) {
+			return fmt.Errorf("reading column %q: %q is no role, or there twice", "roles", role)
+		}
+	}
+	return nil
+}
+
+// onCredentials logs what the feed did. It runs on the feed's goroutine.
+func (a *App) onCredentials(e registry.Event) {
+	switch e := e.(type) {
+	case registry.CredentialsLoaded:
+		a.log.Info("credentials loaded", zap.Int("api_keys", e.Keys), zap.Int("revocations", e.Revocations), zap.Int("problems", e.ProblemCount))
+		for _, p := range e.Problems {
+			a.log.Warn("skipping what is wrong in the credentials", zap.String("problem", p.String()))
+		}
+	case registry.Failed:
+		if e.Count%failuresPerLine == 1 {
+			a.log.Error("reading API keys and revocations failed; keeping the last good ones",
+				zap.Int("failures", e.Count), zap.Time("last_good", e.LoadedAt), zap.Error(e.Err))
+		}
+	}
+}
+
+// currentCredentials returns the keys and revocations in force. Without a feed
+// there are none. The error wraps [auth.ErrNoKeys] as long as the feed has read
+// nothing: who was revoked is not known then.
+func (a *App) currentCredentials() (*registry.Credentials, error) {
+	if a.credentials == nil {
+		return nil, nil
+	}
+	if c := a.credentials.value.Current(); c != nil {
+		return c, nil
+	}
+	if err := a.credentials.value.LastError(); err != nil {
+		return nil, fmt.Errorf("%w: %w", auth.ErrNoKeys, err)
+	}
+	return nil, fmt.Errorf("%w: API keys and revocations are being read", auth.ErrNoKeys)
+}
+
+// apiKey verifies an API key against the keys in force; c is not nil.
+func apiKey(c *registry.Credentials, key string, now time.Time) (auth.Principal, error) {
+	return auth.VerifyAPIKey(keyTable{c}, key, now)
+}
+
+// keyTable finds API keys in one state of the catalog.
+type keyTable struct{ *registry.Credentials }
+
+// LookupAPIKey implements auth.APIKeyLookup. A key's name becomes its user's:
+// the prefix keeps it apart from a person's of that name.
+func (t keyTable) LookupAPIKey(hash auth.APIKeyHash) (auth.APIKeyRecord, bool) {
+	k := t.Key(hash)
+	if k == nil {
+		return auth.APIKeyRecord{}, false
+	}
+	return auth.APIKeyRecord{ID: k.ID, Name: "key:" + k.Name, Tenant: k.Tenant, Roles: k.Roles, Expires: k.Expires, Revoked: k.Revoked}, true
+}
+
+// denyList asks the feed at every request. Before its first good look it
+// refuses everything.
+type denyList struct{ feed *registry.CredentialFeed }
+
+// Denied implements auth.DenyList.
+func (d denyList) Denied(p *auth.Principal) bool {
+	c := d.feed.Current()
+	return c == nil || c.Revoked(registry.Token{ID: p.TokenID, Subject: p.Subject, Issuer: p.Issuer, IssuedAt: p.IssuedAt})
+}
+
+var (
+	_ auth.APIKeyLookup = keyTable{}
+	_ auth.DenyList     = denyList{}
+)
