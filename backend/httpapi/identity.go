@@ -28,6 +28,12 @@ func (a *api) forTenant(h tenantHandler) handler {
 		// checked again, since it may have been suspended a moment ago.
 		t := a.Directory.Lookup(claims.Tenant)
 		if t == nil || t.Status != tenant.Active {
+			// The gateway may know of a new tenant a moment before this process
+			// does. Only it can cause this look: the identity is verified.
+			a.refresh(r)
+			t = a.Directory.Lookup(claims.Tenant)
+		}
+		if t == nil || t.Status != tenant.Active {
 			return tenant.ErrInactive
 		}
 		observed(r.Context()).tenant = claims.Tenant.String()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -180,5 +181,17 @@ func TestPatchOfATenantIsAllOrNothing(t *testing.T) {
 	got, err := w.catalog.Get(t.Context(), tenant.MustSlug("acme"))
 	if err != nil || got.Plan != "premium" {
 		t.Errorf("the catalog has %+v, %v", got, err)
+	}
+}
+
+func TestATenantThatTheGatewayKnowsFirstIsServed(t *testing.T) {
+	w := newWorld(t)
+	// Another process makes the tenant; this one's directory has not looked since.
+	if _, err := w.catalog.Create(t.Context(), control.New{Slug: "initech", NoSamplePet: true}, ""); err != nil {
+		t.Fatal(err)
+	}
+	a := w.do(http.MethodGet, "/api/pets", "", func(r *http.Request) { r.Header.Set(identity.HeaderName, w.identityOf("initech")) })
+	if a.status != http.StatusOK {
+		t.Errorf("got %d: %s", a.status, a.body)
 	}
 }
