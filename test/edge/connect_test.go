@@ -34,6 +34,7 @@ type connection struct {
 	cert  *x509.Certificate
 	chain *x509.CertPool // what came with it
 	send  func(*http.Request) (*http.Response, error)
+	close func()
 }
 
 const patience = 30 * time.Second
@@ -59,10 +60,11 @@ func tryConnect(t testing.TB, port int, protocol, serverName string) (*connectio
 		if err != nil {
 			return nil, err
 		}
-		t.Cleanup(func() { _ = conn.CloseWithError(0, "") })
 		client := new(http3.Transport).NewClientConn(conn)
 		c := newConnection(t, conn.ConnectionState().TLS)
 		c.send = client.RoundTrip
+		c.close = func() { _ = conn.CloseWithError(0, "") }
+		t.Cleanup(c.close)
 		return c, nil
 	}
 	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
@@ -75,6 +77,7 @@ func tryConnect(t testing.TB, port int, protocol, serverName string) (*connectio
 		return nil, fmt.Errorf("the gateway chose protocol %q", state.NegotiatedProtocol)
 	}
 	c := newConnection(t, state)
+	c.close = func() { _ = conn.Close() }
 	if protocol == "h2" {
 		//nolint:staticcheck // SA1019: what replaces it dials by itself, and this connection is the test's
 		client, err := new(http2.Transport).NewClientConn(conn)
@@ -90,7 +93,9 @@ func tryConnect(t testing.TB, port int, protocol, serverName string) (*connectio
 		if err := r.Write(conn); err != nil {
 			return nil, err
 		}
-		return http.ReadResponse(answers, r)
+		res, err := http.ReadResponse(answers, r)
+		_ = conn.SetDeadline(time.Time{}) // a body may take as long as it likes
+		return res, err
 	}
 	return c, nil
 }

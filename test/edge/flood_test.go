@@ -134,7 +134,7 @@ type sample struct {
 // metrics returns the gateway's samples whose names begin so.
 func (g *gateway) metrics(prefix string) []sample {
 	g.t.Helper()
-	res, err := http.Get(g.adminURL("/metrics"))
+	res, err := adminClient.Get(g.adminURL("/metrics"))
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func (g *gateway) metrics(prefix string) []sample {
 // heap is what is on the gateway's heap after a collection.
 func (g *gateway) heap() float64 {
 	g.t.Helper()
-	res, err := http.Get(g.adminURL("/debug/pprof/heap?gc=1"))
+	res, err := adminClient.Get(g.adminURL("/debug/pprof/heap?gc=1"))
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func (g *gateway) awaitAdmin() {
 		if g.process.Ended() {
 			g.t.Fatal("the gateway ended")
 		}
-		res, err := http.Get(g.adminURL("/config/"))
+		res, err := adminClient.Get(g.adminURL("/config/"))
 		if err != nil {
 			return false
 		}
