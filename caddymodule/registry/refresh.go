@@ -79,10 +79,10 @@ func (r *Registry) start(ctx context.Context) {
 	s, diff := r.parser.build(emptySnapshot(), records, goodAt)
 	r.stats.restored(goodAt)
 	r.current.Store(s)
-	close(r.first)
 	e := newLoaded(s, diff, true)
 	e.Restored = true
 	r.subs.publish(e)
+	close(r.first) // who has waited and then subscribes finds this event the latest
 }
 
 func (r *Registry) load(ctx context.Context) error { return r.loadWithin(ctx, r.opts.Timeout) }
@@ -119,10 +119,10 @@ func (r *Registry) loadWithin(ctx context.Context, limit time.Duration) error {
 		return nil
 	}
 	r.current.Store(next)
+	r.subs.publish(newLoaded(next, diff, first))
 	if prev.loadedAt.IsZero() {
 		close(r.first)
 	}
-	r.subs.publish(newLoaded(next, diff, first))
 	return nil
 }
 
