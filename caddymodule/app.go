@@ -60,6 +60,8 @@ type App struct {
 	verifiers   []*auth.Verifier
 	credentials *pooled[*registry.CredentialFeed] // nil without a database to read them from
 	takesKeys   bool
+	// resolvesKeys is of all tenant directives.
+	resolvesKeys bool
 
 	started bool
 	stopLog func()
@@ -125,6 +127,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 // A registry that can't be read does not stop the gateway: requests get 503
 // until it can.
 func (a *App) Start() error {
+	if a.resolvesKeys && !a.takesKeys {
+		return errors.New("tenancy: 'tenant' finds tenants by API key, but no 'tenant_auth' has api_keys: nothing would verify keys nor keep them from backends")
+	}
 	if err := a.signer.load(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
 // openCredentials has API keys and revocations read from the database that the
@@ -79,6 +81,23 @@ func (a *App) currentCredentials() (*registry.Credentials, error) {
 		return nil, fmt.Errorf("%w: %w", auth.ErrNoKeys, err)
 	}
 	return nil, fmt.Errorf("%w: API keys and revocations are being read", auth.ErrNoKeys)
+}
+
+// keyOwner returns whose good API key a request carries, or the zero slug.
+func (a *App) keyOwner(r *http.Request) (tenant.Slug, error) {
+	key, err := auth.Credential(r.Header, r.URL.RawQuery)
+	if err != nil || !auth.IsAPIKey(key) {
+		return tenant.Slug{}, nil //nolint:nilerr // what is no key names nobody
+	}
+	credentials, err := a.currentCredentials()
+	if err != nil || credentials == nil {
+		return tenant.Slug{}, err
+	}
+	user, err := apiKey(credentials, key, time.Now())
+	if err != nil {
+		return tenant.Slug{}, nil //nolint:nilerr // a bad key names nobody; tenant_auth refuses it
+	}
+	return user.Tenants[0], nil
 }
 
 // apiKey verifies an API key against the keys in force; c is not nil.

@@ -382,3 +382,46 @@ func TestMistakesInAPIKeysAreNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestTheTenantCanBeThatOfTheKeyAndMustAgree(t *testing.T) {
+	g := newKeyGateway(t, strings.Replace(keySite, "tenant host pets.test", "tenant {\nhost pets.test\nkey\n}", 1))
+	foreign := g.addKey("f", "fluffy-friends", "", time.Time{})
+	own := g.settled()
+	if answer := g.get("api.example", "/", "X-API-Key: "+own); status(answer) != "200" {
+		t.Fatal(answer)
+	}
+	if r := g.backend.last(t); g.verified(r).Tenant.String() != "acme-pets" || r.Header.Get("X-API-Key") != "" {
+		t.Errorf("the backend got %v", r.Header)
+	}
+	unknown := g.get("nobody.pets.test", "/")
+	unregistered, _ := auth.NewAPIKey()
+	for name, test := range map[string]struct{ host, key string }{
+		"a foreign key":     {"acme-pets.pets.test", foreign},
+		"a key for nobody":  {"nobody.pets.test", own},
+		"no key":            {"api.example", ""},
+		"a key that is not": {"api.example", unregistered},
+		"two keys":          {"api.example", own + "\r\nX-API-Key: " + own},
+	} {
+		if answer := g.get(test.host, "/", "X-API-Key: "+test.key); answer != unknown {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, answer, unknown)
+		}
+	}
+	if answer := g.get("acme-pets.pets.test", "/", "X-API-Key: "+unregistered); status(answer) != "401" {
+		t.Errorf("a bad key where the host names the tenant: %s", answer)
+	}
+	g.backend.none(t)
+	eventually(t, "the conflict is in the audit file", func() bool {
+		b, _ := os.ReadFile(filepath.Join(g.dir, "audit.jsonl"))
+		return strings.Contains(string(b), `"claimed":["host=acme-pets","key=fluffy-friends"]`)
+	})
+	for site, want := range map[string]string{
+		"tenant key\nrespond x":      "no 'tenant_auth' has api_keys",
+		"tenant key key\nrespond x":  "wrong argument count",
+		"tenant {\nkey\nkey\n}":      "key: given twice",
+		"tenant colour\nrespond x\n": "expected host, path, header or key",
+	} {
+		if err := g.load(keyOptions, site); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q:\n got %v\nwant %q", site, err, want)
+		}
+	}
+}

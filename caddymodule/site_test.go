@@ -161,7 +161,7 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		{appOptions, "tenant host\nrespond x", "host: expected one domain"},
 		{appOptions, "tenant host a.test b.test\nrespond x", "host: expected one domain"},
 		{appOptions, "tenant host _.test\nrespond x", "_.test"},
-		{appOptions, "tenant cookie x\nrespond x", `unknown way to find the tenant "cookie"; expected host, path or header`},
+		{appOptions, "tenant cookie x\nrespond x", `unknown way to find the tenant "cookie"; expected host, path, header or key`},
 		{appOptions, "tenant path away\nrespond x", `unknown option "away"; expected 'keep'`},
 		{appOptions, "tenant {\nheader A\nheader B\n}\nrespond x", "header: given twice"},
 		{appOptions, "tenant_rate_limit 5\nrespond x", "wrong argument count"},

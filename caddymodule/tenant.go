@@ -10,13 +10,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/resolve"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
 // Tenant finds out which tenant a request is for, from its host, its path, a
-// header, or several of them, which must then agree. All that is behind it
+// header, its API key, or several of them, which must then agree. All that is behind it
 // runs for an active tenant's request only.
 //
 // A request without a tenant, or with an unknown, suspended, malformed or
@@ -43,6 +44,10 @@ type Tenant struct {
 
 	// The name of the header that holds the tenant, usually `X-Tenant-ID`.
 	Header string `json:"header,omitempty"`
+
+	// Take the tenant of the API key that the request carries. It needs a
+	// `tenant_auth` with `api_keys`, which also refuses keys that are not good.
+	Key bool `json:"key,omitempty"`
 
 	app   *App
 	chain resolve.Chain
@@ -80,8 +85,15 @@ func (h *Tenant) Provision(ctx caddy.Context) error {
 		h.chain = append(h.chain, header)
 		h.owned = []string{h.Header}
 	}
+	if h.Key {
+		if err := h.app.openCredentials(); err != nil {
+			return fmt.Errorf("tenant: %w", err)
+		}
+		h.app.resolvesKeys = true
+		h.chain = append(h.chain, resolve.NewKey(h.app.keyOwner))
+	}
 	if len(h.chain) == 0 {
-		return errors.New("tenant: nothing to find the tenant by; expected host DOMAIN, path, header NAME or several of them")
+		return errors.New("tenant: nothing to find the tenant by; expected host DOMAIN, path, header NAME, key or several of them")
 	}
 	if h.KeepPath && !h.Path {
 		return errors.New("tenant: 'keep' belongs to 'path'")
@@ -128,7 +140,7 @@ func (h *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return problemStarting.answer(w, r)
 	}
 	if err != nil || s.tenant == nil {
-		if snapshot.LoadedAt().IsZero() {
+		if snapshot.LoadedAt().IsZero() || errors.Is(err, auth.ErrNoKeys) {
 			return problemStarting.answer(w, r)
 		}
 		return h.refuse(w, r, answer, err)

@@ -23,10 +23,12 @@ func parseTenant(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //	tenant [<matcher>] host <domain>
 //	tenant [<matcher>] path [keep]
 //	tenant [<matcher>] header [<name>]
+//	tenant [<matcher>] key
 //	tenant [<matcher>] {
 //	    host   <domain>
 //	    path   [keep]
 //	    header [<name>]
+//	    key
 //	}
 //
 // The header's name is X-Tenant-ID unless given.
@@ -42,8 +44,8 @@ func (h *Tenant) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	if h.Host == "" && !h.Path && h.Header == "" {
-		return d.Err("tenant: expected host DOMAIN, path, header NAME or a block of them")
+	if h.Host == "" && !h.Path && h.Header == "" && !h.Key {
+		return d.Err("tenant: expected host DOMAIN, path, header NAME, key or a block of them")
 	}
 	return nil
 }
@@ -73,8 +75,11 @@ func (h *Tenant) unmarshalWay(d *caddyfile.Dispenser) error {
 		if d.NextArg() {
 			h.Header = d.Val()
 		}
+	case "key":
+		twice = h.Key
+		h.Key = true
 	default:
-		return d.Errf("unknown way to find the tenant %q; expected host, path or header", way)
+		return d.Errf("unknown way to find the tenant %q; expected host, path, header or key", way)
 	}
 	if d.NextArg() {
 		return d.ArgErr()
