@@ -65,6 +65,19 @@ func (c *Catalog) ClaimHost(ctx context.Context, slug tenant.Slug, host string, 
 	if err := bad.Err(); err != nil {
 		return HostClaim{}, false, err
 	}
+	for range 2 { // the second time finds what another call has just written
+		claim, created, err = c.claimHost(ctx, slug, name, blind)
+		if !errors.Is(err, sqldb.ErrUnique) {
+			break
+		}
+	}
+	if err != nil {
+		return HostClaim{}, false, fmt.Errorf("claiming host %q: %w", name, err)
+	}
+	return claim, created, nil
+}
+
+func (c *Catalog) claimHost(ctx context.Context, slug tenant.Slug, name string, blind bool) (claim HostClaim, created bool, err error) {
 	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
 		t, err := getTenant(ctx, tx, slug)
 		if err != nil {
@@ -111,10 +124,7 @@ func (c *Catalog) ClaimHost(ctx context.Context, slug tenant.Slug, host string, 
 		}
 		return c.record(ctx, tx, "host.claim", slug, nil, map[string]string{"host": name})
 	})
-	if err != nil {
-		return HostClaim{}, false, fmt.Errorf("claiming host %q: %w", name, err)
-	}
-	return claim, created, nil
+	return claim, created, err
 }
 
 // hostTarget is the domain of the targets. The operator points a wildcard
