@@ -159,7 +159,7 @@ func (h *Auth) caller(r *http.Request, t *tenant.Tenant) (auth.Principal, error)
 	}
 	now := time.Now()
 	if !h.APIKeys || !auth.IsAPIKey(credential) {
-		return h.issuers.value.Verify(r.Context(), t, credential, now)
+		return h.issuers.value.verify(r.Context(), t, credential, now)
 	}
 	delete(r.Header, "Authorization") // unlike a token it is good for months
 	return apiKey(credentials, credential, now)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
 // issuers verify a tenant_auth's tokens: the platform's, and those of tenants
@@ -23,6 +25,19 @@ type issuers struct {
 // ownCacheSize is how many verified tokens are remembered for each tenant with
 // an issuer of its own.
 const ownCacheSize = 1024
+
+// verify returns whose token it is. Where a tenant's own issuer refuses it, the
+// platform's token of another tenant's user is still known for what it is, so
+// that the attempt is answered and recorded like any other.
+func (i *issuers) verify(ctx context.Context, t *tenant.Tenant, token string, now time.Time) (auth.Principal, error) {
+	user, err := i.Verify(ctx, t, token, now)
+	if t.Issuer != "" && i.platform != nil && errors.Is(err, auth.ErrBadToken) {
+		if other, err := i.platform.Verify(ctx, token, now); err == nil && !other.BelongsTo(t.Slug) {
+			return other, nil
+		}
+	}
+	return user, err
+}
 
 // openIssuers finds or makes the verifiers for these options.
 func (h *Auth) openIssuers(repl *caddy.Replacer) error {
