@@ -105,41 +105,47 @@ func (c *Catalog) CreateKey(ctx context.Context, slug tenant.Slug, n NewKey) (k 
 	if err := n.check(now); err != nil {
 		return Key{}, "", err
 	}
-	text, hash := auth.NewAPIKey()
-	k = Key{ID: petstore.NewID(now), Slug: slug, Name: n.Name, Roles: n.Roles, CreatedAt: now.Truncate(time.Microsecond)}
-	if !n.Expires.IsZero() {
-		k.Expires = n.Expires.UTC().Truncate(time.Microsecond)
-	}
-	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
-		t, err := getTenant(ctx, tx, slug)
-		if err != nil {
-			return err
-		}
-		if t.Status != tenant.Active && t.Status != tenant.Suspended {
-			return ErrState
-		}
-		var live int
-		err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM api_keys WHERE slug = $1 AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $2)`,
-			slug.String(), now.UnixMicro()).Scan(&live)
-		if err != nil {
-			return err
-		}
-		if live >= maxKeys {
-			var bad petstore.Invalid
-			bad.Add("name", "the tenant has %d keys, which is the most there may be; revoke one first", live)
-			return bad.Err()
-		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO api_keys (id, hash, slug, name, roles, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			k.ID, hex.EncodeToString(hash[:]), slug.String(), k.Name, strings.Join(k.Roles, " "), now.UnixMicro(), micros(k.Expires))
-		if err != nil {
-			return err
-		}
-		return c.record(ctx, tx, "key.create", slug, nil, k.view())
+	err = c.db.Update(ctx, func(tx sqldb.Conn) (err error) {
+		k, text, err = c.insertKey(ctx, tx, slug, n, now)
+		return err
 	})
 	if err != nil {
 		return Key{}, "", fmt.Errorf("creating an API key for tenant %q: %w", slug, err)
 	}
 	return k, text, nil
+}
+
+// insertKey is CreateKey within a transaction, for a key that was checked.
+func (c *Catalog) insertKey(ctx context.Context, tx sqldb.Conn, slug tenant.Slug, n NewKey, now time.Time) (Key, string, error) {
+	text, hash := auth.NewAPIKey()
+	k := Key{ID: petstore.NewID(now), Slug: slug, Name: n.Name, Roles: n.Roles, CreatedAt: now.Truncate(time.Microsecond)}
+	if !n.Expires.IsZero() {
+		k.Expires = n.Expires.UTC().Truncate(time.Microsecond)
+	}
+	t, err := getTenant(ctx, tx, slug)
+	if err != nil {
+		return Key{}, "", err
+	}
+	if t.Status != tenant.Active && t.Status != tenant.Suspended {
+		return Key{}, "", ErrState
+	}
+	var live int
+	err = tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM api_keys WHERE slug = $1 AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $2)`,
+		slug.String(), now.UnixMicro()).Scan(&live)
+	if err != nil {
+		return Key{}, "", err
+	}
+	if live >= maxKeys {
+		var bad petstore.Invalid
+		bad.Add("name", "the tenant has %d keys, which is the most there may be; revoke one first", live)
+		return Key{}, "", bad.Err()
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO api_keys (id, hash, slug, name, roles, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		k.ID, hex.EncodeToString(hash[:]), slug.String(), k.Name, strings.Join(k.Roles, " "), now.UnixMicro(), micros(k.Expires))
+	if err != nil {
+		return Key{}, "", err
+	}
+	return k, text, c.record(ctx, tx, "key.create", slug, nil, k.view())
 }
 
 // Keys lists a tenant's API keys, the oldest first, revoked and expired ones

@@ -23,17 +23,12 @@ var ErrToken = errors.New("token not accepted")
 
 // Lives of tokens.
 const (
-	setupLife = 7 * 24 * time.Hour
-	apiLife   = 90 * 24 * time.Hour
+	setupLife    = 7 * 24 * time.Hour
+	adminKeyLife = 90 * 24 * time.Hour
 )
 
 // RoleAdmin is the role that may change a tenant's configuration.
 const RoleAdmin = "admin"
-
-// User is who a token speaks for.
-type User struct {
-	ID, Email, Role string
-}
 
 func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))
@@ -72,14 +67,14 @@ func (c *Catalog) createAdmin(ctx context.Context, o onboarding) error {
 	})
 }
 
-// Redeem exchanges a tenant's one-time token for a token that is good for
-// requests until it expires. The one-time token is used up, also when two
-// requests bring it at once: one of them gets [ErrToken].
-func (c *Catalog) Redeem(ctx context.Context, slug tenant.Slug, setup string) (token string, expires time.Time, err error) {
+// Redeem exchanges a tenant's one-time token for an API key of its
+// administrator, which is good until it expires or is revoked, and whose text
+// is kept nowhere. The one-time token is used up, also when two requests bring
+// it at once: one of them gets [ErrToken].
+func (c *Catalog) Redeem(ctx context.Context, slug tenant.Slug, setup string) (k Key, text string, err error) {
 	now := c.now().UTC()
-	token, expires = NewSecret("pst_"), now.Add(apiLife)
 	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
-		var user string
+		var user, email, role string
 		err := tx.QueryRowContext(ctx, `UPDATE tenant_tokens SET used_at = $3
 			WHERE hash = $1 AND slug = $2 AND kind = 'setup' AND used_at = 0 AND expires_at > $3 RETURNING user_id`,
 			hashToken(setup), slug.String(), now.UnixMicro()).Scan(&user)
@@ -89,29 +84,27 @@ func (c *Catalog) Redeem(ctx context.Context, slug tenant.Slug, setup string) (t
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO tenant_tokens (hash, slug, user_id, kind, created_at, expires_at) VALUES ($1, $2, $3, 'api', $4, $5)`,
-			hashToken(token), slug.String(), user, now.UnixMicro(), expires.UnixMicro())
+		err = tx.QueryRowContext(ctx, `SELECT email, role FROM tenant_users WHERE id = $1 AND slug = $2`, user, slug.String()).Scan(&email, &role)
 		if err != nil {
 			return err
 		}
-		return c.record(ctx, tx, "token.redeem", slug, nil, map[string]string{"user": user})
-	})
-	if err != nil {
-		return "", time.Time{}, fmt.Errorf("redeeming a one-time token: %w", err)
-	}
-	return token, expires, nil
-}
-
-// Authenticate returns whom a token of this tenant speaks for, or [ErrToken].
-func (c *Catalog) Authenticate(ctx context.Context, slug tenant.Slug, token string) (u User, err error) {
-	err = c.db.View(ctx, func(tx sqldb.Conn) error {
-		err := tx.QueryRowContext(ctx, `SELECT u.id, u.email, u.role FROM tenant_tokens t JOIN tenant_users u ON u.id = t.user_id AND u.slug = t.slug
-			WHERE t.hash = $1 AND t.slug = $2 AND t.kind = 'api' AND t.expires_at > $3`,
-			hashToken(token), slug.String(), c.now().UnixMicro()).Scan(&u.ID, &u.Email, &u.Role)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrToken
+		if err := c.record(ctx, tx, "token.redeem", slug, nil, map[string]string{"user": user}); err != nil {
+			return err
 		}
+		k, text, err = c.insertKey(ctx, tx, slug, NewKey{Name: keyName(email), Roles: []string{role}, Expires: now.Add(adminKeyLife)}, now)
 		return err
 	})
-	return u, err
+	if err != nil {
+		return Key{}, "", fmt.Errorf("redeeming a one-time token: %w", err)
+	}
+	return k, text, nil
+}
+
+// keyName is what an administrator's first key is called: their address, where
+// that fits.
+func keyName(email string) string {
+	if printable(email, maxKeyName) {
+		return email
+	}
+	return "administrator"
 }

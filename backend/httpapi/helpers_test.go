@@ -82,13 +82,22 @@ func newWorld(tb testing.TB) *world {
 }
 
 // identityOf signs as the gateway would, for a user who may change pets.
-func (w *world) identityOf(slug string) string {
+func (w *world) identityOf(slug string) string { return w.sign(slug, "ann", roleEditor) }
+
+func (w *world) sign(slug, user string, roles ...string) string {
 	w.tb.Helper()
-	token, err := w.signer.SignUser(&tenant.Tenant{ID: "id-" + slug, Slug: tenant.MustSlug(slug), Plan: "free", Status: tenant.Active}, "ann", []string{roleEditor}, time.Now())
+	t := &tenant.Tenant{ID: "id-" + slug, Slug: tenant.MustSlug(slug), Plan: "free", Status: tenant.Active}
+	token, err := w.signer.SignUser(t, user, roles, time.Now())
 	if err != nil {
 		w.tb.Fatal(err)
 	}
 	return token
+}
+
+// asUser is a request of a tenant's user with these roles; no user and no role
+// is nobody.
+func (w *world) asUser(slug, user string, roles ...string) func(*http.Request) {
+	return with(identity.HeaderName, w.sign(slug, user, roles...))
 }
 
 // answer is what came back.

@@ -4,14 +4,15 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 )
 
 // Roles that the gateway's signed identity may carry. Reading pets needs none:
 // a tenant's site is a shop window.
 const (
-	roleEditor = "editor" // may change pets
-	roleAdmin  = "admin"  // may change pets and the tenant's configuration
+	roleEditor = "editor"          // may change pets
+	roleAdmin  = control.RoleAdmin // may change pets and the tenant's configuration
 )
 
 // forEditor lets a request in whose user may change the tenant's pets. The

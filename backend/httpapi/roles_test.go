@@ -3,21 +3,11 @@ package httpapi
 import (
 	"net/http"
 	"testing"
-	"time"
-
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
 func TestChangingPetsNeedsAUserWithAFittingRoleAndReadingNeedsNone(t *testing.T) {
 	w := newWorld(t)
-	as := func(user string, roles ...string) func(*http.Request) {
-		token, err := w.signer.SignUser(&tenant.Tenant{ID: "id-acme", Slug: tenant.MustSlug("acme"), Plan: "free", Status: tenant.Active}, user, roles, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return func(r *http.Request) { r.Header.Set(identity.HeaderName, token) }
-	}
+	as := func(user string, roles ...string) func(*http.Request) { return w.asUser("acme", user, roles...) }
 	const body = `{"name":"Rex","species":"dog"}`
 	pet := w.do(http.MethodPost, "/api/pets", body, as("ann", "editor")).pet(t)
 	for _, test := range []struct {
