@@ -36,36 +36,42 @@ var demo = []struct {
 // addDemo adds the demo tenants once in the life of a catalog: one that was
 // removed since stays removed.
 func addDemo(ctx context.Context, b *backend, log *slog.Logger) error {
-	made, err := b.catalog.Demo(ctx)
-	if err != nil || made {
-		return err
-	}
-	for _, d := range demo {
-		_, err := b.catalog.Create(ctx, d.tenant, "")
-		if errors.Is(err, control.ErrTaken) {
-			// An earlier start may have been cut off in the middle of it.
-			err = b.catalog.Provision(ctx, tenant.MustSlug(d.tenant.Slug))
-		}
-		if err != nil {
-			return err
-		}
-		if err := b.directory.Refresh(ctx); err != nil {
-			return err
-		}
-		pets := b.store.Pets(tenant.MustSlug(d.tenant.Slug))
-		page, err := pets.List(ctx, petstore.Query{Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(page.Pets) > 0 {
-			continue // an earlier start was cut off after this tenant
-		}
-		for _, pet := range d.pets {
-			if _, err := pets.Create(ctx, pet); err != nil {
-				return fmt.Errorf("adding %q to %q: %w", pet.Name, d.tenant.Slug, err)
+	return b.catalog.DemoOnce(ctx, func(ctx context.Context) error {
+		for _, d := range demo {
+			if err := addDemoTenant(ctx, b, d.tenant, d.pets); err != nil {
+				return err
 			}
 		}
+		log.Info("demo tenants added", "count", len(demo))
+		return nil
+	})
+}
+
+func addDemoTenant(ctx context.Context, b *backend, n control.New, list []petstore.Pet) error {
+	slug := tenant.MustSlug(n.Slug)
+	_, err := b.catalog.Create(ctx, n, "")
+	if errors.Is(err, control.ErrTaken) {
+		// An earlier start may have been cut off in the middle of it.
+		err = b.catalog.Provision(ctx, slug)
 	}
-	log.Info("demo tenants added", "count", len(demo))
-	return b.catalog.DemoMade(ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.directory.Refresh(ctx); err != nil {
+		return err
+	}
+	pets := b.store.Pets(slug)
+	page, err := pets.List(ctx, petstore.Query{Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(page.Pets) > 0 {
+		return nil // an earlier start was cut off after this tenant
+	}
+	for _, pet := range list {
+		if _, err := pets.Create(ctx, pet); err != nil {
+			return fmt.Errorf("adding %q to %q: %w", pet.Name, slug, err)
+		}
+	}
+	return nil
 }

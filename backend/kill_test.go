@@ -133,6 +133,16 @@ func (a *acknowledged) add(slug, id string) {
 	a.pets[slug] = append(a.pets[slug], id)
 }
 
+func (a *acknowledged) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for _, ids := range a.pets {
+		n += len(ids)
+	}
+	return n
+}
+
 func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	const rounds, seed = 5, 20260101
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -157,7 +167,10 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 			to := []string{"schema", "database", "shared"}[round%3]
 			mover = runProgram(t, "tenant", "move", fmt.Sprintf("r%d-w0", round-1), "--to", to, "--data", dir)
 		}
-		pause := time.NewTimer(300*time.Millisecond + time.Duration(random.IntN(700))*time.Millisecond)
+		// At a random moment, but not before something is there to be lost.
+		before := said.count()
+		waitFor(t, func() bool { return said.count() > before })
+		pause := time.NewTimer(time.Duration(random.IntN(700)) * time.Millisecond)
 		<-pause.C
 		if mover != nil {
 			mover.kill()

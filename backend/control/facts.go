@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 )
@@ -51,18 +52,44 @@ func (c *Catalog) CursorKey(ctx context.Context) ([]byte, error) {
 	return key, nil
 }
 
-// Demo reports whether the demo tenants were made here before, also when they
-// have been removed since.
-func (c *Catalog) Demo(ctx context.Context) (made bool, err error) {
+// DemoOnce runs f, which makes the demo tenants, unless that was done here
+// before, also when they have been removed since. Of several processes that
+// start at once one makes them, and the others wait until it has: none serves
+// without them. An f that fails is run again by the next call.
+func (c *Catalog) DemoOnce(ctx context.Context, f func(context.Context) error) error {
+	for {
+		made, err := c.demoMade(ctx)
+		if err != nil || made {
+			return err
+		}
+		err = c.locked(ctx, "demo", func(ctx context.Context) error {
+			if made, err := c.demoMade(ctx); err != nil || made {
+				return err
+			}
+			if err := f(ctx); err != nil {
+				return err
+			}
+			_, err := c.fact(ctx, "demo", func() string { return "made" })
+			return err
+		})
+		if !errors.Is(err, ErrLocked) && !errors.Is(err, ErrBusy) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+// lockPause is how long a process waits before it asks for a lock again.
+const lockPause = 50 * time.Millisecond
+
+func (c *Catalog) demoMade(ctx context.Context) (made bool, err error) {
 	var n int
 	err = c.db.View(ctx, func(tx sqldb.Conn) error {
 		return tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM catalog_facts WHERE name = 'demo'`).Scan(&n)
 	})
 	return n > 0, err
-}
-
-// DemoMade records that the demo tenants were made.
-func (c *Catalog) DemoMade(ctx context.Context) error {
-	_, err := c.fact(ctx, "demo", func() string { return "made" })
-	return err
 }
