@@ -88,7 +88,7 @@ func TestAFoldedLineIsOneLineToEverybody(t *testing.T) {
 
 func TestWhatIsLoggedIsOneLineAndEscaped(t *testing.T) {
 	g := newTarget(t, func(text string) string {
-		return replace(t, "skip_install_trust", "skip_install_trust\n\tlog {\n\t\tlevel DEBUG\n\t}", "(gateway) {", "(gateway) {\n\tlog")(everyWay(t)(text))
+		return replace(t, "\tlog {\n", "\tlog {\n\t\tlevel DEBUG\n", "(gateway) {", "(gateway) {\n\tlog")(everyWay(t)(text))
 	})
 	evil := "\x1b[31m\"},{\"level\":\"info\"\u202e\u0085\u2028"
 	g.send(acmeHost, get("/%0a%0d%1b"+strings.Repeat("x", 10_000), hostLine, "X-Tenant-ID: "+fluffy, "User-Agent: \"},{\u202e\u0085", "Referer: \\\u2028"))
