@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/ratelimit/redistest"
 	"github.com/caddy-tenancy/caddy-tenancy/test/harness"
 )
 
@@ -45,5 +46,44 @@ func TestSavedCountersThatAreDamagedAreNamedAndNotFatal(t *testing.T) {
 	}
 	if log := s.Gateway.Log(); !strings.Contains(log, "the counts of the last run could not be read") || !strings.Contains(log, "limits.state") {
 		t.Errorf("the damage is not named in the log")
+	}
+}
+
+func TestReloadsLoseNoLeasedPermitAndNoConnection(t *testing.T) {
+	redis := redistest.Start(t)
+	s := harness.StartStack(t, harness.Options{Env: []string{"REDIS_URL=" + redis.URL()}})
+	good := s.Read("Caddyfile")
+	connections := func() int { return strings.Count(redis.Do("CLIENT", "LIST").(string), "addr=") }
+	spend := func(n int) (left int) {
+		for range n {
+			left = remaining(t, s, harness.Paws)
+		}
+		return left
+	}
+	// A plan of 10,000 leases; one gateway knows all permits, so every number
+	// is exact, and a permit that got lost would be missing.
+	before := spend(200)
+	open := connections()
+	for i := range 6 {
+		if i%2 == 1 {
+			if err := os.WriteFile(s.Path("Caddyfile"), []byte(strings.Replace(good, "plan free 100/1h", "plan free none/1h", 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := s.Reload(); err == nil {
+				t.Fatalf("a plan that makes no sense was loaded:\n%s", out)
+			}
+			continue
+		}
+		if err := os.WriteFile(s.Path("Caddyfile"), []byte(good), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.MustReload()
+		if left := spend(50); left != before-50 {
+			t.Errorf("after reload %d: %d remain; want %d", i, left, before-50)
+		}
+		before -= 50
+	}
+	if now := connections(); now > open+1 {
+		t.Errorf("%d connections to Redis became %d", open, now)
 	}
 }
