@@ -88,8 +88,12 @@ func (r *Redis) retireAll(all bool) (more bool) {
 	return more
 }
 
-// closeTimeout bounds how long Close waits for permits to be returned.
-const closeTimeout = time.Second
+// closeTimeout bounds how long Close waits for permits to be returned, and
+// closeRounds how often it looks for more.
+const (
+	closeTimeout = time.Second
+	closeRounds  = 3
+)
 
 // Close implements Limiter: it returns the permits in hand and closes the
 // connections. A store that cannot be reached delays it by at most a second.
@@ -97,15 +101,21 @@ func (r *Redis) Close() (err error) {
 	r.closed.Do(func() {
 		r.closing.Store(true)
 		r.janitor.stop()
-		r.retireAll(true)
-		done := make(chan struct{})
-		go func() {
-			r.running.Wait()
-			close(done)
-		}()
-		select {
-		case <-done:
-		case <-time.After(closeTimeout):
+		timeout := time.After(closeTimeout)
+		// A call that was under way brings permits after the first round, and
+		// they go back in the second.
+		for round := 0; round < closeRounds && (round == 0 || r.Stats().Held > 0); round++ {
+			r.retireAll(true)
+			done := make(chan struct{})
+			go func() {
+				r.running.Wait()
+				close(done)
+			}()
+			select {
+			case <-done:
+			case <-timeout:
+				round = closeRounds
+			}
 		}
 		if cerr := r.client.Close(); cerr != nil {
 			err = fmt.Errorf("closing the rate limit store: %w", cerr)
