@@ -4,13 +4,14 @@
 //
 // It is the only package of the project that imports Caddy. Each module file
 // parses its directive, provisions itself, calls one decision in a package
-// below (tenant, resolve, registry, ratelimit, identity, audit) and translates
-// the answer.
+// below (tenant, resolve, registry, auth, ratelimit, sketch, identity, audit)
+// and translates the answer.
 //
 // # Modules
 //
 //	tenancy                          the app: registry, limiter, signer, audit
 //	http.handlers.tenant             who is it? strip, resolve, refuse
+//	http.handlers.tenant_auth        does the caller belong to that tenant?
 //	http.handlers.tenant_rate_limit  how much? headers or 429
 //	http.handlers.tenant_identity    inject the tenant headers and the signed identity
 //	http.matchers.tenant             @gold tenant plan premium enterprise
@@ -34,5 +35,6 @@
 // by its source, the limiter by its store, the audit recorder by its sinks,
 // and the metrics for the process's life. The counters of plans, limits and
 // requests therefore survive a reload, also one that fails. A pooled value
-// knows nothing of the configuration that made it: no logger, no context.
+// knows nothing of the configuration that made it: no logger, no context. What
+// it needs of a running one, such as the storage, is handed in anew by each.
 package caddymodule

@@ -19,7 +19,7 @@ import (
 var collectors = newMetrics()
 
 // defaultMaxSeries bounds the tenants with series of their own: each has up to
-// nine.
+// eleven.
 const defaultMaxSeries = 1000
 
 // otherTenants is the label of all tenants beyond the cap. No slug can be
