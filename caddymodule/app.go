@@ -183,6 +183,7 @@ func (a *App) onRegistry(e registry.Event) {
 		if e.RemovedCount > 0 {
 			collectors.prune(e.Snapshot)
 		}
+		a.streamsEnded(a.registry.value.streams.tenantsChanged(e), errTenantEnded)
 		a.log.Info("tenants loaded", zap.Int("tenants", e.Tenants), zap.Int("added", e.AddedCount),
 			zap.Int("changed", e.ChangedCount), zap.Int("removed", e.RemovedCount), zap.Int("problems", e.ProblemCount))
 		for _, p := range e.Problems {
@@ -198,6 +199,15 @@ func (a *App) onRegistry(e registry.Event) {
 				zap.Int("failures", e.Count), zap.Time("last_good", e.LoadedAt), zap.Error(e.Err))
 		}
 	}
+}
+
+// streamsEnded counts streams that were ended before their time, and says so.
+func (a *App) streamsEnded(n int, cause error) {
+	if n == 0 {
+		return
+	}
+	collectors.streamsEnded.Add(float64(n))
+	a.log.Info("streams were ended", zap.Int("streams", n), zap.String("reason", cause.Error()))
 }
 
 // failuresPerLine is how many failures in a row share a line in the log: one

@@ -122,7 +122,7 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if s == nil || s.tenant == nil {
 		return missingTenant(h.log, "tenant_auth").answer(w, r)
 	}
-	user, err := h.caller(r, s.tenant)
+	user, err := h.caller(r, s)
 	if h.APIKeys {
 		delete(r.Header, auth.APIKeyHeader) // it is the gateway's alone
 	}
@@ -144,7 +144,7 @@ func (h *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 
 // caller verifies what the request carries, and nothing of whom it is for but
 // whose tokens are good there.
-func (h *Auth) caller(r *http.Request, t *tenant.Tenant) (auth.Principal, error) {
+func (h *Auth) caller(r *http.Request, s *state) (auth.Principal, error) {
 	read := auth.BearerToken
 	if h.APIKeys {
 		read = auth.Credential
@@ -159,10 +159,18 @@ func (h *Auth) caller(r *http.Request, t *tenant.Tenant) (auth.Principal, error)
 	}
 	now := time.Now()
 	if !h.APIKeys || !auth.IsAPIKey(credential) {
-		return h.issuers.value.verify(r.Context(), t, credential, now)
+		user, err := h.issuers.value.verify(r.Context(), s.tenant, credential, now)
+		if err == nil {
+			h.app.watchToken(s.stream, &user)
+		}
+		return user, err
 	}
 	delete(r.Header, "Authorization") // unlike a token it is good for months
-	return apiKey(credentials, credential, now)
+	user, err := apiKey(credentials, credential, now)
+	if err == nil {
+		h.app.watchKey(s.stream, credential)
+	}
+	return user, err
 }
 
 // refuse answers a request without a good token.

@@ -14,31 +14,46 @@ var problemBody = newProblem(http.StatusBadRequest, "about:blank", "Bad Request"
 
 // clientBody notes when reading the client's body fails. A proxy sees such a
 // failure as one of the backend and would answer 502: one client could make the
-// backend look ill, to whoever counts server errors.
+// backend look ill, to whoever counts server errors. It reads no more of a body
+// once the tenant is not served any more.
 type clientBody struct {
 	io.ReadCloser
+	state *state
 	// broken is set by the goroutine that sends the body and read by the one
 	// that answers.
 	broken atomic.Bool
 }
 
 // watchBody puts a clientBody around the request's body, if it has one.
-func watchBody(r *http.Request) *clientBody {
+func watchBody(r *http.Request, s *state) *clientBody {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	b := &clientBody{ReadCloser: r.Body}
+	b := &clientBody{ReadCloser: r.Body, state: s}
 	r.Body = b
 	return b
 }
 
 // Read implements io.Reader.
 func (b *clientBody) Read(p []byte) (int, error) {
+	if b.state.tenantEnded() {
+		b.note(errTenantEnded)
+		return 0, errTenantEnded
+	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		b.note(err)
 	}
 	return n, err
+}
+
+// Close implements io.Closer. net/http reads on before it closes a body, which
+// the client could draw out; it does so itself when the request is over.
+func (b *clientBody) Close() error {
+	if b.state.tenantEnded() {
+		return nil
+	}
+	return b.ReadCloser.Close()
 }
 
 // note keeps an error that is the client's. That of reading a closed body is

@@ -59,6 +59,7 @@ func (a *App) onCredentials(e registry.Event) {
 		for _, p := range e.Problems {
 			a.log.Warn("skipping what is wrong in the credentials", zap.String("problem", p.String()))
 		}
+		a.streamsEnded(a.registry.value.streams.credentialsChanged(a.credentials.value.Current()), errCredentialEnded)
 	case registry.Failed:
 		if e.Count%failuresPerLine == 1 {
 			a.log.Error("reading API keys and revocations failed; keeping the last good ones",
@@ -126,6 +127,28 @@ type denyList struct{ feed *registry.CredentialFeed }
 func (d denyList) Denied(p *auth.Principal) bool {
 	c := d.feed.Current()
 	return c == nil || c.Revoked(registry.Token{ID: p.TokenID, Subject: p.Subject, Issuer: p.Issuer, IssuedAt: p.IssuedAt})
+}
+
+// watchToken ends a stream when the token that it began with is revoked. Where
+// nothing is ever revoked there is nothing to watch.
+func (a *App) watchToken(st *stream, user *auth.Principal) {
+	if st == nil || a.credentials == nil {
+		return
+	}
+	token := registry.Token{ID: user.TokenID, Subject: user.Subject, Issuer: user.Issuer, IssuedAt: user.IssuedAt}
+	st.belongsTo(func(c *registry.Credentials) bool { return !c.Revoked(token) }, a.credentials.value)
+}
+
+// watchKey ends a stream when the API key that it began with is revoked.
+func (a *App) watchKey(st *stream, key string) {
+	hash, err := auth.HashAPIKey(key)
+	if st == nil || err != nil {
+		return
+	}
+	st.belongsTo(func(c *registry.Credentials) bool {
+		k := c.Key(hash)
+		return k != nil && !k.Revoked
+	}, a.credentials.value)
 }
 
 var (

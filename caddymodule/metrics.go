@@ -49,6 +49,8 @@ type metrics struct {
 	decisions *prometheus.CounterVec
 	state     *stateCollector
 
+	streamsEnded prometheus.Counter
+
 	mu     sync.Mutex
 	series sync.Map // seriesKey -> *series
 	named  map[tenant.Slug]bool
@@ -74,6 +76,10 @@ func newMetrics() *metrics {
 			Namespace: ns, Subsystem: sub, Name: "rate_limit_decisions_total",
 			Help: "Decisions of tenant_rate_limit by tenant, plan and outcome.",
 		}, []string{"tenant", "plan", "decision"}),
+		streamsEnded: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: ns, Subsystem: sub, Name: "streams_ended_total",
+			Help: "Streams that were ended because their tenant was no longer active or their caller's credential was revoked.",
+		}),
 		state: newStateCollector(ns + "_" + sub),
 		named: make(map[tenant.Slug]bool),
 	}
@@ -82,7 +88,7 @@ func newMetrics() *metrics {
 // register adds the collectors to a configuration's registry and makes the
 // app's state visible through them.
 func (m *metrics) register(reg *prometheus.Registry, a *App) error {
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.rejected, m.decisions, m.state} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.rejected, m.decisions, m.streamsEnded, m.state} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := reg.Register(c); err != nil && !errors.As(err, &twice) {
 			return err

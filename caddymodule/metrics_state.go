@@ -17,7 +17,7 @@ type stateCollector struct {
 	mu   sync.Mutex
 	apps []*App
 
-	tenants, hosts, problems, age, loads, failures, storeCalls, storeErrors, auditRecords, auditDropped *prometheus.Desc
+	tenants, hosts, problems, age, loads, failures, streams, storeCalls, storeErrors, auditRecords, auditDropped *prometheus.Desc
 }
 
 func newStateCollector(prefix string) *stateCollector {
@@ -31,6 +31,7 @@ func newStateCollector(prefix string) *stateCollector {
 		age:          desc("registry_age_seconds", "Time since the source was last known to say what the index says."),
 		loads:        desc("registry_loads_total", "Loads of the index that succeeded."),
 		failures:     desc("registry_refresh_errors_total", "Readings of the source that failed."),
+		streams:      desc("streams", "Streams that are open: WebSockets, server-sent events and gRPC."),
 		storeCalls:   desc("limiter_store_calls_total", "Scripts sent to the limiter's store; none if requests are counted in this process."),
 		storeErrors:  desc("limiter_errors_total", "Scripts that the limiter's store did not answer in time, or with an error."),
 		auditRecords: desc("audit_records_total", "Events taken into the audit trail."),
@@ -52,7 +53,7 @@ func (c *stateCollector) remove(a *App) {
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.tenants, c.hosts, c.problems, c.age, c.loads, c.failures, c.storeCalls, c.storeErrors, c.auditRecords, c.auditDropped} {
+	for _, d := range []*prometheus.Desc{c.tenants, c.hosts, c.problems, c.age, c.loads, c.failures, c.streams, c.storeCalls, c.storeErrors, c.auditRecords, c.auditDropped} {
 		out <- d
 	}
 }
@@ -78,6 +79,7 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.age, s.Age.Seconds())
 	count(c.loads, float64(s.Loads))
 	count(c.failures, float64(s.Failures))
+	gauge(c.streams, float64(a.registry.value.streams.len()))
 	if store, ok := a.limiter.value.(*ratelimit.Redis); ok {
 		s := store.Stats()
 		count(c.storeCalls, float64(s.Calls))

@@ -13,10 +13,18 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
 )
 
-// tenants is a registry and the place where its last good snapshot is kept.
+// tenants is a registry, the place where its last good snapshot is kept, and
+// the streams that end when their tenants do.
 type tenants struct {
 	*registry.Registry
-	store *snapshotStore
+	store   *snapshotStore
+	streams streams
+}
+
+// Close ends the streams too: no change would reach them any more.
+func (t *tenants) Close() error {
+	t.streams.close()
+	return t.Registry.Close()
 }
 
 // snapshotStore keeps a registry's last good snapshot in Caddy's storage, so

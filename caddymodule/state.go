@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -28,6 +29,8 @@ type state struct {
 	client netip.Addr      // whom limits count, as ratelimit.ClientKey has it
 	series *series         // the tenant's metrics
 	user   *auth.Principal // nil for nobody
+	listed time.Time       // when the list that has the tenant was read
+	stream *stream         // nil unless the request asks for an answer without end
 }
 
 // String keeps the value readable where somebody prints the variable.

@@ -129,7 +129,7 @@ func (h *Tenant) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	answer, err := h.chain.Resolve(r, snapshot)
 	identity.Strip(r, h.owned...)
 	if s.tenant = answer.Tenant; s.tenant != nil {
-		s.plan = h.app.plans.name(s.tenant)
+		s.plan, s.listed = h.app.plans.name(s.tenant), snapshot.LoadedAt()
 	}
 	s.source, s.prefix = answer.Source, answer.Prefix
 	s.attach(r)
@@ -174,29 +174,51 @@ func (h *Tenant) refuse(w http.ResponseWriter, r *http.Request, answer resolve.A
 	return problemNoTenant.answer(w, r)
 }
 
-// measure serves the request and counts its outcome under its tenant.
-func (h *Tenant) measure(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, s *state, start time.Time) error {
+// measure serves the request, for as long as its tenant is active, and counts
+// its outcome under its tenant.
+func (h *Tenant) measure(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, s *state, start time.Time) (err error) {
 	s.series = collectors.of(s)
+	if asksForStream(r) {
+		tenants := h.app.registry.value
+		stream, end := tenants.streams.begin(r, s.tenant, tenants.Snapshot)
+		defer end()
+		s.stream = stream
+	}
 	// Not from a pool: a writer that outlived its request would write into
 	// another tenant's answer.
-	rec := &statusRecorder{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
-	body := watchBody(r)
-	err := next.ServeHTTP(rec, r)
+	rec := &statusRecorder{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, state: s}
+	body := watchBody(r, s)
+	// Also when an answer is broken off, which is a panic.
+	defer func() { s.series.observe(outcomeOf(rec.status, err), time.Since(start)) }()
+	err = next.ServeHTTP(rec, r)
 	if rec.status == 0 && body.isFault(err) {
-		err = problemBody.answer(rec, r)
-	}
-	status := rec.status
-	if status == 0 && err == nil {
-		status = http.StatusOK // nothing was written: net/http sends 200
-	}
-	if err != nil {
-		var herr caddyhttp.HandlerError
-		if status = http.StatusInternalServerError; errors.As(err, &herr) && herr.StatusCode != 0 {
-			status = herr.StatusCode
+		if s.tenantEnded() {
+			if r.ProtoMajor == 1 {
+				rec.Header()["Connection"] = connectionClose // or the server reads on before it answers
+			}
+			return problemNoTenant.answer(rec, r)
 		}
+		return problemBody.answer(rec, r)
 	}
-	s.series.observe(status, time.Since(start))
+	if rec.status == 0 && err == nil {
+		rec.status = http.StatusOK // nothing was written: net/http sends 200
+	}
 	return err
+}
+
+var connectionClose = []string{"close"}
+
+// outcomeOf is the status of an answer, 0 if there is none: the one that was
+// sent, or the one that Caddy makes of the error.
+func outcomeOf(sent int, err error) int {
+	if err == nil {
+		return sent
+	}
+	var herr caddyhttp.HandlerError
+	if errors.As(err, &herr) && herr.StatusCode != 0 {
+		return herr.StatusCode
+	}
+	return http.StatusInternalServerError
 }
 
 var (

@@ -170,8 +170,9 @@ func echo(w http.ResponseWriter, r *http.Request) {
 
 // stream is a WebSocket or a stream of events that must not break.
 type stream struct {
-	turns atomic.Int64
-	end   func() error
+	turns  atomic.Int64
+	broken chan struct{} // closed when a turn has failed
+	end    func() error
 }
 
 func openWebSocket(t testing.TB, port int) *stream {
@@ -228,7 +229,7 @@ func openEvents(t testing.TB, port int, protocol string) *stream {
 // run takes turns until one fails or the stream is ended; end returns the
 // failure, if it came first.
 func run(turn func(*stream) error, stop func()) *stream {
-	s := new(stream)
+	s := &stream{broken: make(chan struct{})}
 	var ended atomic.Bool
 	done := make(chan error, 1)
 	go func() {
@@ -238,6 +239,7 @@ func run(turn func(*stream) error, stop func()) *stream {
 				return
 			} else if err != nil {
 				done <- err
+				close(s.broken)
 				return
 			}
 			s.turns.Add(1)

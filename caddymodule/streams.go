@@ -1,0 +1,201 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
+)
+
+// streams are the requests that may last for days: WebSockets, server-sent
+// events, gRPC. Whether their tenant is active, and their caller's credential
+// good, is decided when they begin; this ends them when that is no longer so,
+// by cancelling their context, which reverse_proxy takes for the client's
+// leaving. They are kept with the registry and not with a configuration, since
+// streams outlive reloads. Safe for concurrent use; the zero value is empty.
+type streams struct {
+	mu     sync.Mutex
+	open   map[tenant.Slug]map[*stream]struct{}
+	count  int
+	closed bool
+}
+
+// stream is one of them.
+type stream struct {
+	all    *streams
+	tenant *tenant.Tenant
+	cancel context.CancelCauseFunc
+	// good says whether the caller's credential is; nil for nobody's. Guarded
+	// by all.mu, since tenant_auth knows the caller after the stream began.
+	good  func(*registry.Credentials) bool
+	ended bool // also guarded by all.mu
+}
+
+// Why a stream was ended, for those who ask its context.
+var (
+	errTenantEnded     = errors.New("the tenant is no longer active")
+	errCredentialEnded = errors.New("the caller's credential was revoked")
+	errSourceEnded     = errors.New("the source of tenants is no longer configured")
+)
+
+// asksForStream reports whether a request asks for an answer without an end.
+// [keepProtocol] has left WebSocket alone among the upgrades, and [unservable]
+// among the CONNECTs.
+func asksForStream(r *http.Request) bool {
+	if len(r.Header["Upgrade"]) > 0 || r.Method == http.MethodConnect {
+		return true
+	}
+	for _, value := range r.Header["Accept"] {
+		if strings.Contains(value, "text/event-stream") {
+			return true
+		}
+	}
+	kind := r.Header["Content-Type"]
+	return len(kind) > 0 && strings.HasPrefix(kind[0], "application/grpc")
+}
+
+// begin makes the request one that ends with its tenant; end is called when it
+// is over. current is asked once more, for a change that came between the
+// tenant's look-up and this.
+func (l *streams) begin(r *http.Request, t *tenant.Tenant, current func() *registry.Snapshot) (st *stream, end func()) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	// In place: placeholders look at this very request, and a copy's method,
+	// host and body would be hidden from them.
+	*r = *r.WithContext(ctx)
+	st = &stream{all: l, tenant: t, cancel: cancel}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		st.finish(errSourceEnded)
+	case !isActive(current(), t):
+		st.finish(errTenantEnded)
+	}
+	if l.open == nil {
+		l.open = make(map[tenant.Slug]map[*stream]struct{})
+	}
+	if l.open[t.Slug] == nil {
+		l.open[t.Slug] = make(map[*stream]struct{})
+	}
+	l.open[t.Slug][st] = struct{}{}
+	l.count++
+	return st, st.end
+}
+
+func (st *stream) end() {
+	st.cancel(nil)
+	l := st.all
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open[st.tenant.Slug], st)
+	if len(l.open[st.tenant.Slug]) == 0 {
+		delete(l.open, st.tenant.Slug)
+	}
+	l.count--
+}
+
+// finish ends the stream, once, and returns how many that were. The caller
+// holds all.mu.
+func (st *stream) finish(cause error) int {
+	if st.ended {
+		return 0
+	}
+	st.ended = true
+	st.cancel(cause)
+	return 1
+}
+
+// belongsTo ends the stream when good says no. current is asked once more, as
+// in begin.
+func (st *stream) belongsTo(good func(*registry.Credentials) bool, current *registry.CredentialFeed) {
+	st.all.mu.Lock()
+	defer st.all.mu.Unlock()
+	st.good = good
+	if !good(current.Current()) {
+		st.finish(errCredentialEnded)
+	}
+}
+
+// isActive reports whether a tenant is still served: one that was purged and
+// made again under the same slug is another.
+func isActive(now *registry.Snapshot, t *tenant.Tenant) bool {
+	found := now.BySlug(t.Slug)
+	return found == t || found != nil && found.Status == tenant.Active && found.ID == t.ID
+}
+
+// tenantsChanged ends the streams of tenants that are not served any more and
+// returns their number.
+func (l *streams) tenantsChanged(e registry.Loaded) (ended int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count == 0 {
+		return 0
+	}
+	check := func(slug tenant.Slug) {
+		for st := range l.open[slug] {
+			if !isActive(e.Snapshot, st.tenant) {
+				ended += st.finish(errTenantEnded)
+			}
+		}
+	}
+	if e.ChangedCount > len(e.Changed) || e.RemovedCount > len(e.Removed) {
+		for slug := range l.open {
+			check(slug)
+		}
+		return ended
+	}
+	for _, slug := range e.Changed {
+		check(slug)
+	}
+	for _, slug := range e.Removed {
+		check(slug)
+	}
+	return ended
+}
+
+// credentialsChanged ends the streams whose caller's credential was revoked and
+// returns their number.
+func (l *streams) credentialsChanged(c *registry.Credentials) (ended int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, of := range l.open {
+		for st := range of {
+			if st.good != nil && !st.good(c) {
+				ended += st.finish(errCredentialEnded)
+			}
+		}
+	}
+	return ended
+}
+
+// close ends them all: nobody would tell them of a change any more.
+func (l *streams) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, of := range l.open {
+		for st := range of {
+			st.finish(errSourceEnded)
+		}
+	}
+}
+
+// len is how many there are.
+func (l *streams) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count
+}
+
+// tenantEnded reports whether the request's tenant is not served any more. It is
+// asked while a long answer is written or a long body read: those need no place
+// among the streams. As long as the list of tenants is the one that the tenant
+// was found in, that is a comparison.
+func (s *state) tenantEnded() bool {
+	now := s.app.registry.value.Snapshot()
+	return now.LoadedAt() != s.listed && !isActive(now, s.tenant)
+}
