@@ -4,13 +4,18 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// problemBody answers a request whose body broke off or was malformed.
-var problemBody = newProblem(http.StatusBadRequest, "about:blank", "Bad Request", "The request body is malformed or incomplete.", 0)
+// problemBody answers a request whose body broke off or was malformed, and
+// problemStalled one whose body did not come in time (RFC 9110, section 15.5.9).
+var (
+	problemBody    = newProblem(http.StatusBadRequest, "about:blank", "Bad Request", "The request body is malformed or incomplete.", 0)
+	problemStalled = newProblem(http.StatusRequestTimeout, "about:blank", "Request Timeout", "The request body did not come in time.", 0)
+)
 
 // clientBody notes when reading the client's body fails. A proxy sees such a
 // failure as one of the backend and would answer 502: one client could make the
@@ -19,9 +24,9 @@ var problemBody = newProblem(http.StatusBadRequest, "about:blank", "Bad Request"
 type clientBody struct {
 	io.ReadCloser
 	state *state
-	// broken is set by the goroutine that sends the body and read by the one
-	// that answers.
-	broken atomic.Bool
+	// broken and stalled are set by the goroutine that sends the body and read by
+	// the one that answers.
+	broken, stalled atomic.Bool
 }
 
 // watchBody puts a clientBody around the request's body, if it has one.
@@ -60,13 +65,33 @@ func (b *clientBody) Close() error {
 // not: the proxy closes it when the backend fails.
 func (b *clientBody) note(err error) {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.stalled.Store(errors.Is(err, os.ErrDeadlineExceeded))
 		b.broken.Store(true)
 	}
 }
 
-// isFault reports whether the error that a proxy answers with 502 comes from
-// the client's body.
+// answer says what is wrong with the body.
+func (b *clientBody) answer(w http.ResponseWriter, r *http.Request) error {
+	problem := problemBody
+	switch {
+	case b.state.tenantEnded():
+		problem = problemNoTenant
+	case b.stalled.Load():
+		problem = problemStalled
+	}
+	if r.ProtoMajor == 1 {
+		// Or the server reads on before it answers, which the client could draw out.
+		w.Header()["Connection"] = connectionClose
+	}
+	return problem.answer(w, r)
+}
+
+var connectionClose = []string{"close"}
+
+// isFault reports whether the error that a proxy answers with 502, or 504 when
+// it is a timeout, comes from the client's body.
 func (b *clientBody) isFault(err error) bool {
 	var herr caddyhttp.HandlerError
-	return b != nil && b.broken.Load() && errors.As(err, &herr) && herr.StatusCode == http.StatusBadGateway
+	return b != nil && b.broken.Load() && errors.As(err, &herr) &&
+		(herr.StatusCode == http.StatusBadGateway || herr.StatusCode == http.StatusGatewayTimeout)
 }

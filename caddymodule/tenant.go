@@ -192,21 +192,13 @@ func (h *Tenant) measure(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	defer func() { s.series.observe(outcomeOf(rec.status, err), time.Since(start)) }()
 	err = next.ServeHTTP(rec, r)
 	if rec.status == 0 && body.isFault(err) {
-		if s.tenantEnded() {
-			if r.ProtoMajor == 1 {
-				rec.Header()["Connection"] = connectionClose // or the server reads on before it answers
-			}
-			return problemNoTenant.answer(rec, r)
-		}
-		return problemBody.answer(rec, r)
+		return body.answer(rec, r)
 	}
 	if rec.status == 0 && err == nil {
 		rec.status = http.StatusOK // nothing was written: net/http sends 200
 	}
 	return err
 }
-
-var connectionClose = []string{"close"}
 
 // outcomeOf is the status of an answer, 0 if there is none: the one that was
 // sent, or the one that Caddy makes of the error.
