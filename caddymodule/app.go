@@ -58,6 +58,7 @@ type App struct {
 
 	// What all tenant_auth have in common; complete before the first request.
 	verifiers   []*auth.Verifier
+	issuers     []*auth.Issuers
 	credentials *pooled[*registry.CredentialFeed] // nil without a database to read them from
 	takesKeys   bool
 	// resolvesKeys is of all tenant directives.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -107,8 +108,11 @@ func (h *Auth) Provision(ctx caddy.Context) error {
 	if err := h.openIssuers(caddy.NewReplacer()); err != nil {
 		return fmt.Errorf("tenant_auth: %w", err)
 	}
-	if v := h.issuers.value.platform; v != nil {
+	if v := h.issuers.value.platform; v != nil && !slices.Contains(h.app.verifiers, v) {
 		h.app.verifiers = append(h.app.verifiers, v)
+	}
+	if i := h.issuers.value.Issuers; !slices.Contains(h.app.issuers, i) {
+		h.app.issuers = append(h.app.issuers, i)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,7 +25,8 @@ func TestATenantWithItsOwnIssuerIsOpenedByNoOther(t *testing.T) {
 		_, _ = w.Write([]byte(`{"keys":[` + own.jwk + `]}`))
 	}))
 	defer server.Close()
-	g.exec("UPDATE tenants SET issuer = 'https://idp.example', jwks = ? WHERE slug IN ('own-idp', 'sleepy-idp')", server.URL)
+	g.exec("UPDATE tenants SET issuer = 'https://idp.example', jwks = ? WHERE slug = 'own-idp'", server.URL)
+	g.exec("UPDATE tenants SET issuer = 'https://sleepy.example', jwks = ? WHERE slug = 'sleepy-idp'", server.URL)
 	key := g.addKey("o", "own-idp", "", time.Time{})
 	g.settled()
 	ownToken := own.token(t, jwt.MapClaims{"iss": "https://idp.example", "tenant": nil})
@@ -109,4 +111,55 @@ func TestTheTenantCanBeThatOfTheKeyAndMustAgree(t *testing.T) {
 			t.Errorf("%q:\n got %v\nwant %q", site, err, want)
 		}
 	}
+}
+
+func TestASuspendedTenantsUsersOfItsOwnIssuerAreToldAndNobodyElseIs(t *testing.T) {
+	g := newKeyGateway(t, keySite)
+	own, other := newIssuer(t, "own"), newIssuer(t, "own")
+	serve := func(i issuer) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"keys":[` + i.jwk + `]}`))
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	g.exec("UPDATE tenants SET issuer = 'https://sleepy.example', jwks = ? WHERE slug = 'sleepy-idp'", serve(own))
+	g.exec("UPDATE tenants SET issuer = 'https://other.example', jwks = ? WHERE slug = 'own-idp'", serve(other))
+	g.settled()
+	of := func(i issuer, more jwt.MapClaims) string {
+		claims := jwt.MapClaims{"iss": "https://sleepy.example", "tenant": nil}
+		maps.Copy(claims, more)
+		return i.token(t, claims)
+	}
+	// The keys are fetched beside the first request that could use them.
+	var answer string
+	eventually(t, "the suspended tenant's user is told", func() bool {
+		answer = g.get("sleepy-idp.pets.test", "/", of(own, nil))
+		return status(answer) == "403"
+	})
+	if !strings.Contains(answer, "urn:caddy-tenancy:tenant-suspended") {
+		t.Errorf("got %s", answer)
+	}
+	eventually(t, "the other tenant's issuer is in use", func() bool {
+		return status(g.get("own-idp.pets.test", "/", of(other, jwt.MapClaims{"iss": "https://other.example"}))) == "200"
+	})
+	unknown := g.get("nobody.pets.test", "/")
+	for name, test := range map[string]struct{ host, header string }{
+		"nobody":                   {"sleepy-idp", "X-Nothing: at all"},
+		"a key of the same id":     {"sleepy-idp", of(other, nil)},
+		"another tenant's issuer":  {"sleepy-idp", of(other, jwt.MapClaims{"iss": "https://other.example"})},
+		"its key, another issuer":  {"sleepy-idp", of(own, jwt.MapClaims{"iss": "https://other.example"})},
+		"expired":                  {"sleepy-idp", of(own, jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()})},
+		"for another audience":     {"sleepy-idp", of(own, jwt.MapClaims{"aud": "cats"})},
+		"no issuer":                {"sleepy-idp", of(own, jwt.MapClaims{"iss": nil})},
+		"a number as issuer":       {"sleepy-idp", of(own, jwt.MapClaims{"iss": 7})},
+		"at a tenant that is none": {"nobody", of(own, nil)},
+		"at another suspended one": {"sleepy", of(own, nil)},
+	} {
+		if answer := g.get(test.host+".pets.test", "/", test.header); answer != unknown {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, answer, unknown)
+		}
+	}
+	g.exec("INSERT INTO revocations (kind, value, issuer, before) VALUES ('subject', 'ann', 'https://sleepy.example', ?)", time.Now().Add(time.Hour).UnixMicro())
+	eventually(t, "a revoked user is not told", func() bool { return g.get("sleepy-idp.pets.test", "/", of(own, nil)) == unknown })
 }

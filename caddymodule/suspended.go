@@ -15,11 +15,9 @@ import (
 // caller know that the tenant exists.
 //
 // A token is verified on every refusal that carries one, whatever the cause:
-// the time that takes must not tell a suspended tenant from an unknown one. For
-// that reason no tenant's own issuer is asked here, whose keys might have to be
-// fetched: its users get the common answer.
+// the time that takes must not tell a suspended tenant from an unknown one.
 func (a *App) memberOfSuspended(r *http.Request, claims []resolve.Claim, cause error) bool {
-	if len(a.verifiers) == 0 && !a.takesKeys {
+	if len(a.issuers) == 0 && !a.takesKeys {
 		return false
 	}
 	token, err := a.credential(r)
@@ -46,6 +44,11 @@ func (a *App) memberOfSuspended(r *http.Request, claims []resolve.Claim, cause e
 	for _, v := range a.verifiers {
 		user, err := v.Verify(r.Context(), token, now)
 		if err == nil && suspended != nil && suspended.Issuer == "" && user.BelongsTo(suspended.Slug) {
+			member = true
+		}
+	}
+	for _, i := range a.issuers {
+		if i.Member(suspended, token, now) {
 			member = true
 		}
 	}

@@ -58,6 +58,7 @@ type ownName struct {
 // ownIssuer is the verifier of one tenant's issuer and its keys.
 type ownIssuer struct {
 	verifier *Verifier
+	quiet    *Verifier // the same, for [Issuers.Member]: it fetches and remembers nothing
 	keys     *Remote
 	used     atomic.Int64 // when, in Unix nanoseconds
 }
@@ -150,7 +151,13 @@ func (i *Issuers) make(t *tenant.Tenant) (*ownIssuer, error) {
 		_ = keys.Close()
 		return nil, err
 	}
-	return &ownIssuer{verifier: verifier, keys: keys}, nil
+	o.Keys, o.CacheSize = quietKeys{keys}, -1
+	quiet, err := NewVerifier(o)
+	if err != nil {
+		_ = keys.Close()
+		return nil, err
+	}
+	return &ownIssuer{verifier: verifier, quiet: quiet, keys: keys}, nil
 }
 
 var (

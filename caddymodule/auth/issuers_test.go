@@ -171,3 +171,73 @@ func TestOneTenantsFirstTokensAtOnceOpenItsIssuerOnce(t *testing.T) {
 		t.Errorf("%d fetches, %d open; want one", n, issuers.Open())
 	}
 }
+
+// Whoever is refused must not learn by the time it took whether the tenant is
+// there: each token costs one check of a signature, of whichever issuer it says
+// it is and whatever tenant it is sent to.
+func TestMembersOfATenantsIssuerAreKnownByOneCheckWhateverTheTenant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetches := 0
+		issuers := NewIssuers(IssuersOptions{Fetcher: func(string) (Fetcher, error) {
+			fetches++
+			return keysFetcher{text: []byte(jwksOf("own"))}, nil
+		}})
+		defer issuers.Close()
+		globex := &tenant.Tenant{Slug: tenant.MustSlug("globex"), Issuer: "i", JWKS: "u", Status: tenant.Suspended}
+		acme := &tenant.Tenant{Slug: tenant.MustSlug("acme-pets")}
+		good, forged := ownToken(t, "i", ""), ownToken(t, "i", "")
+		forged = forged[:strings.LastIndexByte(forged, '.')+1] + strings.Repeat("A", 86)
+		if issuers.Member(nil, good, now) || issuers.Member(acme, good, now) || fetches != 0 {
+			t.Errorf("a token had keys fetched for a tenant that is not its issuer's: %d times", fetches)
+		}
+		_ = issuers.Member(globex, good, now)
+		synctest.Wait()
+		if !issuers.Member(globex, good, now) || fetches != 1 {
+			t.Errorf("the tenant's own user is not known after %d fetches", fetches)
+		}
+		for name, token := range map[string]string{
+			"forged": forged, "another issuer's": ownToken(t, "j", ""), "over": ownToken(t, "i", `,"exp":1`),
+			"no token": "", "one part": "a", "no JSON": "YQ.YQ.YQ", "too long": good + strings.Repeat("A", 9000),
+		} {
+			if issuers.Member(globex, token, now) {
+				t.Errorf("%s is known as the tenant's user", name)
+			}
+		}
+		if issuers.Member(nil, good, now) || issuers.Member(acme, good, now) {
+			t.Error("the tenant's user is another's as well")
+		}
+	})
+}
+
+// BenchmarkMember shows what a refusal costs: the times of all kinds of one
+// algorithm must be alike.
+func BenchmarkMember(b *testing.B) {
+	issuers := NewIssuers(IssuersOptions{Fetcher: func(string) (Fetcher, error) {
+		return keysFetcher{text: []byte(jwksOf("own"))}, nil
+	}})
+	defer issuers.Close()
+	globex := &tenant.Tenant{Slug: tenant.MustSlug("globex"), Issuer: "i", JWKS: "u", Status: tenant.Suspended}
+	good := ownToken(b, "i", "")
+	for !issuers.Member(globex, good, now) {
+		time.Sleep(time.Millisecond)
+	}
+	signature := strings.LastIndexByte(good, '.') + 1
+	unknownKey := sign(b, "EdDSA", `{"alg":"EdDSA","kid":"else"}`, claims(`,"iss":"i"`), edKey)
+	for _, bench := range []struct {
+		name, token string
+		t           *tenant.Tenant
+	}{
+		{"member", good, globex},
+		{"forged", good[:signature] + strings.Repeat("A", 86), globex},
+		{"forged, no tenant", good[:signature] + strings.Repeat("A", 86), nil},
+		{"unknown key", unknownKey, globex},
+		{"unknown issuer", ownToken(b, "j", ""), globex},
+		{"unknown issuer, no tenant", ownToken(b, "j", ""), nil},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			for b.Loop() {
+				issuers.Member(bench.t, bench.token, now)
+			}
+		})
+	}
+}
