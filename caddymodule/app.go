@@ -59,7 +59,7 @@ type App struct {
 	// What all tenant_auth have in common; complete before the first request.
 	verifiers   []*auth.Verifier
 	issuers     []*auth.Issuers
-	credentials *pooled[*registry.CredentialFeed] // nil without a database to read them from
+	credentials *pooled[*credentialFeed] // nil without a database to read them from
 	takesKeys   bool
 	// resolvesKeys is of all tenant directives.
 	resolvesKeys bool
@@ -147,6 +147,7 @@ func (a *App) Start() error {
 			zap.String("source", a.registry.value.Stats().Source), zap.Error(err))
 	}
 	if a.credentials != nil {
+		a.credentials.value.store.start(a.ctx.Storage())
 		_ = a.credentials.value.WaitFirst(ctx) // a failure is logged by the feed's subscriber
 	}
 	return nil
@@ -174,6 +175,9 @@ func (a *App) Cleanup() error {
 	if a.registry != nil && a.registry.fresh && !a.started {
 		a.registry.value.store.abandon()
 	}
+	if a.credentials != nil && a.credentials.fresh && !a.started {
+		a.credentials.value.store.abandon()
+	}
 	return errors.Join(a.registry.release(), a.limiter.release(), a.auditor.release(), a.guessed.release(), a.credentials.release())
 }
 
@@ -185,7 +189,11 @@ func (a *App) onRegistry(e registry.Event) {
 			collectors.prune(e.Snapshot)
 		}
 		a.streamsEnded(a.registry.value.streams.tenantsChanged(e), errTenantEnded)
-		a.log.Info("tenants loaded", zap.Int("tenants", e.Tenants), zap.Int("added", e.AddedCount),
+		text := "tenants loaded"
+		if e.Restored {
+			text = "the source can't be read; going on with the tenants of the last run"
+		}
+		a.log.Info(text, zap.Int("tenants", e.Tenants), zap.Int("added", e.AddedCount),
 			zap.Int("changed", e.ChangedCount), zap.Int("removed", e.RemovedCount), zap.Int("problems", e.ProblemCount))
 		for _, p := range e.Problems {
 			a.log.Warn("skipping what is wrong in a tenant's record", zap.String("problem", p.String()))
@@ -199,7 +207,15 @@ func (a *App) onRegistry(e registry.Event) {
 			a.log.Error("reading the tenants failed; keeping the last good list", zap.String("source", a.registry.value.Stats().Source),
 				zap.Int("failures", e.Count), zap.Time("last_good", e.LoadedAt), zap.Error(e.Err))
 		}
+	case registry.StoreFailed:
+		a.storeFailed(e)
 	}
+}
+
+// storeFailed names a snapshot that can't be saved, or that is refused. Requests
+// go on; a start without the source would have nothing to begin with.
+func (a *App) storeFailed(e registry.StoreFailed) {
+	a.log.Error("Caddy's storage fails to keep what a start without the source needs", zap.Error(e.Err))
 }
 
 // streamsEnded counts streams that were ended before their time, and says so.

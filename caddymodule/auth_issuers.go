@@ -55,7 +55,7 @@ func (h *Auth) openIssuers(repl *caddy.Replacer) error {
 	}
 	key += fmt.Sprintf(" %s %q", text, h.Issuer)
 	if h.app.credentials != nil {
-		options.Denied = denyList{h.app.credentials.value}
+		options.Denied = denyList{h.app.credentials.value.CredentialFeed}
 		key += " " + h.app.credentials.key
 	}
 	h.issuers, err = hold("issuers "+key, func() (*issuers, error) {

@@ -23,7 +23,8 @@ func (a *App) openCredentials() error {
 	}
 	address := caddy.NewReplacer().ReplaceAll(a.Source.Address, "")
 	var err error
-	a.credentials, err = hold(fmt.Sprintf("credentials %s %q", a.Source.Type, address), func() (*registry.CredentialFeed, error) {
+	key := fmt.Sprintf("credentials %s %q %d", a.Source.Type, address, a.Source.MaxStale)
+	a.credentials, err = hold(key, func() (*credentialFeed, error) {
 		open := registry.NewSQLiteCredentials
 		if a.Source.Type == "postgres" {
 			open = registry.NewPostgresCredentials
@@ -32,7 +33,11 @@ func (a *App) openCredentials() error {
 		if err != nil {
 			return nil, fmt.Errorf("tenancy: %w", err)
 		}
-		return registry.OpenCredentials(registry.CredentialOptions{Source: source, Check: checkKey}), nil
+		store := newSnapshotStore("credentials", key)
+		store.readFrom(a.ctx.Storage())
+		return &credentialFeed{store: store, CredentialFeed: registry.OpenCredentials(registry.CredentialOptions{
+			Source: source, Check: checkKey, Store: store, MaxStale: time.Duration(a.Source.MaxStale),
+		})}, nil
 	})
 	if err != nil {
 		return err
@@ -55,7 +60,11 @@ func checkKey(k *registry.Key) error {
 func (a *App) onCredentials(e registry.Event) {
 	switch e := e.(type) {
 	case registry.CredentialsLoaded:
-		a.log.Info("credentials loaded", zap.Int("api_keys", e.Keys), zap.Int("revocations", e.Revocations), zap.Int("problems", e.ProblemCount))
+		text := "credentials loaded"
+		if e.Restored {
+			text = "the database can't be read; going on with the credentials of the last run"
+		}
+		a.log.Info(text, zap.Int("api_keys", e.Keys), zap.Int("revocations", e.Revocations), zap.Int("problems", e.ProblemCount))
 		for _, p := range e.Problems {
 			a.log.Warn("skipping what is wrong in the credentials", zap.String("problem", p.String()))
 		}
@@ -65,6 +74,8 @@ func (a *App) onCredentials(e registry.Event) {
 			a.log.Error("reading API keys and revocations failed; keeping the last good ones",
 				zap.Int("failures", e.Count), zap.Time("last_good", e.LoadedAt), zap.Error(e.Err))
 		}
+	case registry.StoreFailed:
+		a.storeFailed(e)
 	}
 }
 
@@ -74,6 +85,9 @@ func (a *App) onCredentials(e registry.Event) {
 func (a *App) currentCredentials() (*registry.Credentials, error) {
 	if a.credentials == nil {
 		return nil, nil
+	}
+	if a.credentials.value.Stale() {
+		return nil, fmt.Errorf("%w: API keys and revocations are older than max_stale", auth.ErrNoKeys)
 	}
 	if c := a.credentials.value.Current(); c != nil {
 		return c, nil
@@ -136,7 +150,7 @@ func (a *App) watchToken(st *stream, user *auth.Principal) {
 		return
 	}
 	token := registry.Token{ID: user.TokenID, Subject: user.Subject, Issuer: user.Issuer, IssuedAt: user.IssuedAt}
-	st.belongsTo(func(c *registry.Credentials) bool { return !c.Revoked(token) }, a.credentials.value)
+	st.belongsTo(func(c *registry.Credentials) bool { return !c.Revoked(token) }, a.credentials.value.CredentialFeed)
 }
 
 // watchKey ends a stream when the API key that it began with is revoked.
@@ -148,7 +162,7 @@ func (a *App) watchKey(st *stream, key string) {
 	st.belongsTo(func(c *registry.Credentials) bool {
 		k := c.Key(hash)
 		return k != nil && !k.Revoked
-	}, a.credentials.value)
+	}, a.credentials.value.CredentialFeed)
 }
 
 var (

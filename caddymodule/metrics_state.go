@@ -17,7 +17,7 @@ type stateCollector struct {
 	mu   sync.Mutex
 	apps []*App
 
-	tenants, hosts, problems, age, loads, failures, streams, storeCalls, storeErrors, auditRecords, auditDropped *prometheus.Desc
+	tenants, hosts, problems, age, credentialsAge, loads, failures, streams, storeCalls, storeErrors, auditRecords, auditDropped *prometheus.Desc
 }
 
 func newStateCollector(prefix string) *stateCollector {
@@ -25,17 +25,18 @@ func newStateCollector(prefix string) *stateCollector {
 		return prometheus.NewDesc(prefix+"_"+name, help, nil, nil)
 	}
 	return &stateCollector{
-		tenants:      desc("registry_tenants", "Tenants in the index, in every status."),
-		hosts:        desc("registry_hosts", "Tenants' own domains in the index."),
-		problems:     desc("registry_problems", "Records that were skipped at the last load because they are not valid."),
-		age:          desc("registry_age_seconds", "Time since the source was last known to say what the index says."),
-		loads:        desc("registry_loads_total", "Loads of the index that succeeded."),
-		failures:     desc("registry_refresh_errors_total", "Readings of the source that failed."),
-		streams:      desc("streams", "Streams that are open: WebSockets, server-sent events and gRPC."),
-		storeCalls:   desc("limiter_store_calls_total", "Scripts sent to the limiter's store; none if requests are counted in this process."),
-		storeErrors:  desc("limiter_errors_total", "Scripts that the limiter's store did not answer in time, or with an error."),
-		auditRecords: desc("audit_records_total", "Events taken into the audit trail."),
-		auditDropped: desc("audit_dropped_total", "Events lost to the audit trail because its queue was full or its sink failed."),
+		tenants:        desc("registry_tenants", "Tenants in the index, in every status."),
+		hosts:          desc("registry_hosts", "Tenants' own domains in the index."),
+		problems:       desc("registry_problems", "Records that were skipped at the last load because they are not valid."),
+		age:            desc("registry_age_seconds", "Time since the source was last known to say what the index says."),
+		credentialsAge: desc("credentials_age_seconds", "Time since the database was last known to hold the API keys and revocations that are in force; not there if nobody needs them."),
+		loads:          desc("registry_loads_total", "Loads of the index that succeeded."),
+		failures:       desc("registry_refresh_errors_total", "Readings of the source that failed."),
+		streams:        desc("streams", "Streams that are open: WebSockets, server-sent events and gRPC."),
+		storeCalls:     desc("limiter_store_calls_total", "Scripts sent to the limiter's store; none if requests are counted in this process."),
+		storeErrors:    desc("limiter_errors_total", "Scripts that the limiter's store did not answer in time, or with an error."),
+		auditRecords:   desc("audit_records_total", "Events taken into the audit trail."),
+		auditDropped:   desc("audit_dropped_total", "Events lost to the audit trail because its queue was full or its sink failed."),
 	}
 }
 
@@ -53,7 +54,7 @@ func (c *stateCollector) remove(a *App) {
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.tenants, c.hosts, c.problems, c.age, c.loads, c.failures, c.streams, c.storeCalls, c.storeErrors, c.auditRecords, c.auditDropped} {
+	for _, d := range []*prometheus.Desc{c.tenants, c.hosts, c.problems, c.age, c.credentialsAge, c.loads, c.failures, c.streams, c.storeCalls, c.storeErrors, c.auditRecords, c.auditDropped} {
 		out <- d
 	}
 }
@@ -77,6 +78,9 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.hosts, float64(s.Hosts))
 	gauge(c.problems, float64(s.Problems))
 	gauge(c.age, s.Age.Seconds())
+	if a.credentials != nil {
+		gauge(c.credentialsAge, a.credentials.value.Age().Seconds())
+	}
 	count(c.loads, float64(s.Loads))
 	count(c.failures, float64(s.Failures))
 	gauge(c.streams, float64(a.registry.value.streams.len()))

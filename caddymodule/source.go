@@ -73,9 +73,8 @@ func (c SourceConfig) open(ctx caddy.Context, repl *caddy.Replacer) (*pooled[*te
 		if err != nil {
 			return nil, fmt.Errorf("tenancy: %w", err)
 		}
-		store := newSnapshotStore(string(key))
-		storage := ctx.Storage()
-		store.reads.Store(&storage)
+		store := newSnapshotStore("tenants", string(key))
+		store.readFrom(ctx.Storage())
 		return &tenants{store: store, Registry: registry.Open(registry.Options{
 			Source: source, Interval: time.Duration(c.Interval), Check: checkRecord,
 			Store: store, MaxStale: time.Duration(c.MaxStale),

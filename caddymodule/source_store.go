@@ -27,8 +27,15 @@ func (t *tenants) Close() error {
 	return t.Registry.Close()
 }
 
-// snapshotStore keeps a registry's last good snapshot in Caddy's storage, so
-// that a gateway can start while its source is down. The registry outlives
+// credentialFeed is a feed of API keys and revocations and the place where the
+// last good ones are kept.
+type credentialFeed struct {
+	*registry.CredentialFeed
+	store *snapshotStore
+}
+
+// snapshotStore keeps what was read last from a source in Caddy's storage, so
+// that a gateway can start while its source is down. A registry outlives
 // configurations, whose storages may differ: each one hands in its own.
 //
 // A configuration that is only validated may read but not write, so the two
@@ -42,15 +49,19 @@ type snapshotStore struct {
 	abandonOnce   sync.Once
 }
 
-// newSnapshotStore returns a store for the source with that key in the pool.
-// The key in storage is a hash of it, since it may hold a password.
-func newSnapshotStore(source string) *snapshotStore {
+// newSnapshotStore returns a store for what is read from the source with that
+// key in the pool. The key in storage is a hash of it, since it may hold a
+// password.
+func newSnapshotStore(what, source string) *snapshotStore {
 	sum := sha256.Sum256([]byte(source))
 	return &snapshotStore{
-		key:     "tenancy/tenants-" + hex.EncodeToString(sum[:8]) + ".snapshot",
+		key:     "tenancy/" + what + "-" + hex.EncodeToString(sum[:8]) + ".snapshot",
 		started: make(chan struct{}), abandoned: make(chan struct{}),
 	}
 }
+
+// readFrom says where a snapshot may be found.
+func (s *snapshotStore) readFrom(storage certmagic.Storage) { s.reads.Store(&storage) }
 
 // start lets snapshots be written to the storage from now on.
 func (s *snapshotStore) start(storage certmagic.Storage) {

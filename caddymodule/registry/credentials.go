@@ -41,6 +41,10 @@ type Credentials struct {
 	at       time.Time
 }
 
+func newCredentials() *Credentials {
+	return &Credentials{keys: map[KeyHash]*Key{}, tokens: map[revoked]struct{}{}, subjects: map[revoked]time.Time{}}
+}
+
 // revoked is a token's id or subject, and whose it is: any issuer's if empty.
 type revoked struct{ value, issuer string }
 

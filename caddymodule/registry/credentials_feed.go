@@ -34,12 +34,20 @@ type CredentialOptions struct {
 	Timeout time.Duration
 	// Check, if not nil, says what else is wrong with a key.
 	Check func(*Key) error
+	// Store, if not nil, keeps the last good credentials, so that a gateway that
+	// starts while the source is down knows them, and who was revoked by then.
+	Store Store
+	// MaxStale is the age after which [CredentialFeed.Stale] says that they should
+	// not be believed any more; no age if it is zero.
+	MaxStale time.Duration
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
 
 // CredentialsLoaded says that other credentials are in force.
 type CredentialsLoaded struct {
+	// Restored is true for those from the [Store], because the source is down.
+	Restored          bool
 	Keys, Revocations int
 	// Problems are the faults in the records, the first [MaxProblems] of them, and
 	// ProblemCount counts all.
@@ -60,6 +68,8 @@ type CredentialFeed struct {
 	wake    chan struct{} // there is a new subscriber
 	subs    subscribers
 	stats   counters
+	keeper  *keeper[*Credentials] // nil without a store
+	loaded  bool                  // a look has succeeded
 }
 
 // OpenCredentials starts a goroutine that reads the source at once and then
@@ -76,15 +86,32 @@ func OpenCredentials(o CredentialOptions) *CredentialFeed {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &CredentialFeed{opts: o, cancel: cancel, done: make(chan struct{}), first: make(chan struct{}), wake: make(chan struct{}, 1)}
+	f.stats.opened = o.Now()
+	if o.Store != nil {
+		f.keeper = newKeeper(o.Store, "the credentials", func(c *Credentials, goodAt time.Time) []byte {
+			return encodeCredentials(c, o.Source.String(), goodAt)
+		})
+	}
 	go f.run(ctx)
 	return f
 }
 
-// Current returns the credentials of the last good look: one atomic load. It is
-// nil before the first: then nothing can be said about any credential.
+// Current returns the credentials of the last good look, or from the store if
+// there was none: one atomic load. It is nil before that: then nothing can be said
+// about any credential.
 func (f *CredentialFeed) Current() *Credentials { return f.current.Load() }
 
-// WaitFirst returns nil after the first good look, or the context's error.
+// Stale reports whether the source has not said for
+// [CredentialOptions].MaxStale that the credentials are up to date.
+func (f *CredentialFeed) Stale() bool {
+	return f.opts.MaxStale > 0 && f.Age() > f.opts.MaxStale
+}
+
+// Age is the time since the source last said that the credentials are up to
+// date, or since Open before that.
+func (f *CredentialFeed) Age() time.Duration { return f.opts.Now().Sub(f.stats.since()) }
+
+// WaitFirst returns nil when there are credentials, or the context's error.
 func (f *CredentialFeed) WaitFirst(ctx context.Context) error {
 	select {
 	case <-f.first:
@@ -129,7 +156,12 @@ func (f *CredentialFeed) run(ctx context.Context) {
 	defer func() { f.stats.closeErr = f.opts.Source.Close() }()
 	tick := time.NewTicker(f.opts.Interval)
 	defer tick.Stop()
-	f.look(ctx)
+	var saves <-chan error
+	if f.keeper != nil {
+		saves = f.keeper.saves
+		defer f.keeper.close()
+	}
+	f.start(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -137,36 +169,80 @@ func (f *CredentialFeed) run(ctx context.Context) {
 		case <-f.wake:
 			f.subs.greet()
 		case <-tick.C:
-			f.look(ctx)
+			f.look(ctx, f.opts.Timeout)
+		case err := <-saves:
+			if err == nil {
+				f.subs.store = nil
+			} else {
+				f.subs.publish(StoreFailed{Err: err})
+			}
 		}
 	}
 }
 
+// start looks at the source for the first time, and in the store if that fails.
+func (f *CredentialFeed) start(ctx context.Context) {
+	limit := f.opts.Timeout
+	if f.keeper != nil {
+		limit = min(limit, restoreAfter)
+	}
+	f.look(ctx, limit)
+	if f.loaded || f.keeper == nil || ctx.Err() != nil {
+		return
+	}
+	var restored *Credentials
+	var goodAt time.Time
+	found, err := f.keeper.restore(ctx, func(data []byte) (err error) {
+		restored, goodAt, err = decodeCredentials(data, f.opts.Source.String(), f.opts.Check)
+		return err
+	})
+	if err != nil {
+		f.subs.publish(StoreFailed{Err: err})
+	}
+	if !found {
+		return
+	}
+	f.stats.restored(goodAt)
+	f.current.Store(restored)
+	f.subs.publish(CredentialsLoaded{Restored: true, Keys: restored.Keys(), Revocations: restored.Revocations()})
+	close(f.first) // who has waited and then subscribes finds this event the latest
+}
+
 // look reads the source once.
-func (f *CredentialFeed) look(ctx context.Context) {
-	next, err := f.load(ctx)
+func (f *CredentialFeed) look(ctx context.Context, limit time.Duration) {
+	next, err := f.load(ctx, limit)
 	if ctx.Err() != nil {
 		return // the failure is the closing's
 	}
 	at := f.opts.Now()
 	switch {
-	case errors.Is(err, ErrUnchanged) && f.current.Load() != nil:
+	case errors.Is(err, ErrUnchanged) && f.loaded:
 		f.stats.succeed(at, false)
+		f.keep(f.current.Load(), at)
 	case err != nil:
 		f.subs.publish(f.stats.fail(err, at))
 	default:
 		f.stats.succeed(at, true)
+		f.loaded = true
 		next.at = at
-		if f.current.Swap(next) == nil {
+		first := f.current.Swap(next) == nil
+		f.keep(next, at)
+		f.subs.publish(CredentialsLoaded{Keys: next.Keys(), Revocations: next.Revocations(), Problems: next.problems, ProblemCount: next.faults})
+		if first {
 			close(f.first)
 		}
-		f.subs.publish(CredentialsLoaded{Keys: next.Keys(), Revocations: next.Revocations(), Problems: next.problems, ProblemCount: next.faults})
+	}
+}
+
+func (f *CredentialFeed) keep(c *Credentials, at time.Time) {
+	if f.keeper != nil {
+		f.keeper.keep(c, at)
 	}
 }
 
 // load bounds a look and turns a panic into an error, as [Registry] does.
-func (f *CredentialFeed) load(ctx context.Context) (next *Credentials, err error) {
-	ctx, cancel := context.WithTimeout(ctx, f.opts.Timeout)
+func (f *CredentialFeed) load(ctx context.Context, limit time.Duration) (next *Credentials, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

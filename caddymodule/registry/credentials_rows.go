@@ -44,9 +44,7 @@ type credentialReader struct {
 // readCredentials reads both tables; has says which columns each one has, none
 // if it does not exist.
 func readCredentials(run runner, check func(*Key) error, has func(table string) []string) (*Credentials, error) {
-	r := &credentialReader{check: check, made: &Credentials{
-		keys: map[KeyHash]*Key{}, tokens: map[revoked]struct{}{}, subjects: map[revoked]time.Time{},
-	}}
+	r := &credentialReader{check: check, made: newCredentials()}
 	rows := []func(int, []any) error{r.key, r.revocation}
 	for i, table := range credentialTables {
 		columns := has(table.name)

@@ -9,70 +9,97 @@ import (
 	"time"
 )
 
-// A saved snapshot is
+// What is saved is
 //
 //	magic, version (1 byte), body, SHA-256 of all before it
 //
-// and the body, with every number an unsigned varint and every text its length
-// and its bytes,
+// and every body, with each number an unsigned varint and each text its length
+// and its bytes, begins with
 //
-//	source, good until (Unix nanoseconds), number of tenants,
-//	and for each tenant: id, slug, name, plan, status, limits, issuer, JWKS,
+//	source, good until (Unix nanoseconds)
+//
+// That of a snapshot of tenants goes on with the number of tenants and, for each,
+//
+//	id, slug, name, plan, status, limits, issuer, JWKS,
 //	number of hosts, hosts, number of upstreams, upstreams
-const (
-	snapshotMagic   = "tenancy-snapshot"
-	snapshotVersion = 2
-	snapshotHeader  = len(snapshotMagic) + 1
-)
+var snapshotFormat = format{"tenancy-snapshot", 2}
 
-func encodeSnapshot(s *Snapshot, source string, goodAt time.Time) []byte {
-	b := make([]byte, 0, 1024+160*s.Len())
-	text := func(s string) {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
-	b = append(b, snapshotMagic...)
-	b = append(b, snapshotVersion)
-	text(source)
-	b = binary.AppendUvarint(b, uint64(goodAt.UnixNano()))
-	b = binary.AppendUvarint(b, uint64(s.Len()))
-	for t := range s.slugs.all() {
-		text(t.ID)
-		text(t.Slug.String())
-		text(t.Name)
-		text(string(t.Plan))
-		text(t.Status.String())
-		text(t.Limits)
-		text(t.Issuer)
-		text(t.JWKS)
-		for _, list := range [][]string{t.Hosts, t.Upstreams} {
-			b = binary.AppendUvarint(b, uint64(len(list)))
-			for _, s := range list {
-				text(s)
-			}
-		}
-	}
-	sum := sha256.Sum256(b)
-	return append(b, sum[:]...)
+// format tells saved things apart.
+type format struct {
+	magic   string
+	version byte
 }
 
-// decodeSnapshot refuses anything but what encodeSnapshot made from that source.
-func decodeSnapshot(data []byte, source string) (records []Record, goodAt time.Time, err error) {
-	if len(data) < snapshotHeader+sha256.Size || string(data[:len(snapshotMagic)]) != snapshotMagic {
+func (f format) header() int { return len(f.magic) + 1 }
+
+// encoder makes the bytes of one saved thing.
+type encoder struct{ b []byte }
+
+func (f format) encoder(size int, source string, goodAt time.Time) *encoder {
+	e := &encoder{make([]byte, 0, 1024+size)}
+	e.b = append(append(e.b, f.magic...), f.version)
+	e.text(source)
+	e.number(uint64(goodAt.UnixNano()))
+	return e
+}
+
+func (e *encoder) number(n uint64) { e.b = binary.AppendUvarint(e.b, n) }
+
+func (e *encoder) text(s string) {
+	e.number(uint64(len(s)))
+	e.b = append(e.b, s...)
+}
+
+func (e *encoder) list(all []string) {
+	e.number(uint64(len(all)))
+	for _, s := range all {
+		e.text(s)
+	}
+}
+
+func (e *encoder) sealed() []byte {
+	sum := sha256.Sum256(e.b)
+	return append(e.b, sum[:]...)
+}
+
+func encodeSnapshot(s *Snapshot, source string, goodAt time.Time) []byte {
+	e := snapshotFormat.encoder(160*s.Len(), source, goodAt)
+	e.number(uint64(s.Len()))
+	for t := range s.slugs.all() {
+		for _, value := range [...]string{t.ID, t.Slug.String(), t.Name, string(t.Plan), t.Status.String(), t.Limits, t.Issuer, t.JWKS} {
+			e.text(value)
+		}
+		e.list(t.Hosts)
+		e.list(t.Upstreams)
+	}
+	return e.sealed()
+}
+
+// open refuses anything but what an encoder of the format made from that source.
+func (f format) open(data []byte, source string) (d *decoder, goodAt time.Time, err error) {
+	if len(data) < f.header()+sha256.Size || string(data[:len(f.magic)]) != f.magic {
 		return nil, goodAt, errors.New("expected a snapshot, found something else")
 	}
-	if version := data[len(snapshotMagic)]; version != snapshotVersion {
-		return nil, goodAt, fmt.Errorf("expected version %d, found %d", snapshotVersion, version)
+	if version := data[len(f.magic)]; version != f.version {
+		return nil, goodAt, fmt.Errorf("expected version %d, found %d", f.version, version)
 	}
 	body, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
 	if want := sha256.Sum256(body); !bytes.Equal(sum, want[:]) {
 		return nil, goodAt, errors.New("the checksum is wrong: the snapshot is damaged")
 	}
-	d := &decoder{rest: body[snapshotHeader:]}
+	d = &decoder{rest: body[f.header():]}
 	if from := d.text(); d.err == nil && from != source {
 		return nil, goodAt, fmt.Errorf("it was made from another source: expected %q, found %q", clip(source), clip(from))
 	}
-	goodAt = time.Unix(0, int64(d.number()))
+	return d, time.Unix(0, int64(d.number())), nil
+}
+
+// decodeSnapshot refuses anything but what encodeSnapshot made from that source.
+func decodeSnapshot(data []byte, source string) (records []Record, goodAt time.Time, err error) {
+	d, goodAt, err := snapshotFormat.open(data, source)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
 	n := d.number()
 	// Not made in one go: the number is not to be believed before the texts are.
 	records = []Record{}
@@ -80,18 +107,11 @@ func decodeSnapshot(data []byte, source string) (records []Record, goodAt time.T
 		r := Record{Row: int(i + 1)}
 		r.ID, r.Slug, r.Name, r.Plan, r.Status, r.Limits = d.text(), d.text(), d.text(), d.text(), d.text(), d.text()
 		r.Issuer, r.JWKS = d.text(), d.text()
-		for _, list := range []*[]string{&r.Hosts, &r.Upstreams} {
-			for n := d.number(); n > 0 && d.err == nil; n-- {
-				*list = append(*list, d.text())
-			}
-		}
+		r.Hosts, r.Upstreams = d.list(), d.list()
 		records = append(records, r)
 	}
-	if d.err == nil && len(d.rest) > 0 {
-		d.err = errors.New("expected nothing after the last tenant")
-	}
-	if d.err != nil {
-		return nil, time.Time{}, d.err
+	if err := d.end("tenant"); err != nil {
+		return nil, time.Time{}, err
 	}
 	return records, goodAt, nil
 }
@@ -120,6 +140,22 @@ func (d *decoder) text() string {
 	s := string(d.rest[:n])
 	d.rest = d.rest[n:]
 	return s
+}
+
+// list is nil if it is empty.
+func (d *decoder) list() (all []string) {
+	for n := d.number(); n > 0 && d.err == nil; n-- {
+		all = append(all, d.text())
+	}
+	return all
+}
+
+// end says what was wrong, if anything was.
+func (d *decoder) end(last string) error {
+	if d.err == nil && len(d.rest) > 0 {
+		d.err = fmt.Errorf("expected nothing after the last %s", last)
+	}
+	return d.err
 }
 
 func (d *decoder) fail() {

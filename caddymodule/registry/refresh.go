@@ -68,12 +68,16 @@ func (r *Registry) start(ctx context.Context) {
 	if r.loadWithin(ctx, limit) == nil || r.keeper == nil || ctx.Err() != nil {
 		return
 	}
-	records, goodAt, err := r.keeper.restore(ctx)
+	var records []Record
+	var goodAt time.Time
+	found, err := r.keeper.restore(ctx, func(data []byte) (err error) {
+		records, goodAt, err = decodeSnapshot(data, identity(r.opts.Source))
+		return err
+	})
 	if err != nil {
 		r.subs.publish(StoreFailed{Err: err})
-		return
 	}
-	if records == nil {
+	if !found {
 		return
 	}
 	s, diff := r.parser.build(emptySnapshot(), records, goodAt)

@@ -58,7 +58,7 @@ type Registry struct {
 	subs  subscribers
 	stats counters
 
-	keeper *keeper // nil without a store
+	keeper *keeper[*Snapshot] // nil without a store
 
 	loaded bool      // a look has succeeded
 	fullAt time.Time // of the last full load
@@ -97,7 +97,9 @@ func Open(opts Options) *Registry {
 	r.current.Store(emptySnapshot())
 	r.stats.opened = r.now()
 	if opts.Store != nil {
-		r.keeper = newKeeper(opts.Store, identity(opts.Source))
+		r.keeper = newKeeper(opts.Store, "the tenants' snapshot", func(s *Snapshot, goodAt time.Time) []byte {
+			return encodeSnapshot(s, identity(opts.Source), goodAt)
+		})
 	}
 	go r.run(ctx)
 	return r

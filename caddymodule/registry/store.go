@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Store keeps the bytes of one snapshot over restarts. A registry calls its
-// methods one at a time.
+// Store keeps the bytes of one snapshot over restarts. A [Registry] or a
+// [CredentialFeed] calls its methods one at a time.
 type Store interface {
 	// Save replaces what is stored. Load sees the old or the new, never a part.
 	Save(ctx context.Context, data []byte) error
@@ -60,36 +60,37 @@ const (
 
 // keeper saves snapshots in a goroutine of its own: a slow store must not delay
 // changes.
-type keeper struct {
+type keeper[T comparable] struct {
 	store  Store
-	source string
+	what   string                    // for people
+	encode func(T, time.Time) []byte // a snapshot that was good until then
 
-	next  chan kept     // the latest that waits to be saved
+	next  chan kept[T]  // the latest that waits to be saved
 	saves chan error    // how the latest save went
 	stop  chan struct{} // closed to end
 	done  chan struct{} // closed when ended
 
-	saved   *Snapshot // that was last handed over, and when
+	saved   T // that was last handed over, and when
 	savedAt time.Time
 }
 
 // kept is a snapshot and until when it was known to be good.
-type kept struct {
-	snapshot *Snapshot
+type kept[T comparable] struct {
+	snapshot T
 	goodAt   time.Time
 }
 
-func newKeeper(store Store, source string) *keeper {
-	k := &keeper{
-		store: store, source: source,
-		next: make(chan kept, 1), saves: make(chan error, 1), stop: make(chan struct{}), done: make(chan struct{}),
+func newKeeper[T comparable](store Store, what string, encode func(T, time.Time) []byte) *keeper[T] {
+	k := &keeper[T]{
+		store: store, what: what, encode: encode,
+		next: make(chan kept[T], 1), saves: make(chan error, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go k.run()
 	return k
 }
 
-// keep is called by the registry's goroutine only.
-func (k *keeper) keep(s *Snapshot, goodAt time.Time) {
+// keep is called by the goroutine that reads the source only.
+func (k *keeper[T]) keep(s T, goodAt time.Time) {
 	if s == k.saved && goodAt.Sub(k.savedAt) < saveAnyway {
 		return
 	}
@@ -98,10 +99,10 @@ func (k *keeper) keep(s *Snapshot, goodAt time.Time) {
 	case <-k.next: // outdated before it was saved
 	default:
 	}
-	k.next <- kept{s, goodAt}
+	k.next <- kept[T]{s, goodAt}
 }
 
-func (k *keeper) run() {
+func (k *keeper[T]) run() {
 	defer close(k.done)
 	for {
 		var start time.Time
@@ -124,12 +125,12 @@ func (k *keeper) run() {
 	}
 }
 
-func (k *keeper) save(latest kept, limit time.Duration) {
+func (k *keeper[T]) save(latest kept[T], limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	err := k.store.Save(ctx, encodeSnapshot(latest.snapshot, k.source, latest.goodAt))
+	err := k.store.Save(ctx, k.encode(latest.snapshot, latest.goodAt))
 	if err != nil {
-		err = fmt.Errorf("saving the tenants' snapshot: %w", err)
+		err = fmt.Errorf("saving %s: %w", k.what, err)
 	}
 	select {
 	case <-k.saves: //nolint:errcheck // outdated
@@ -138,28 +139,26 @@ func (k *keeper) save(latest kept, limit time.Duration) {
 	k.saves <- err
 }
 
-func (k *keeper) close() {
+func (k *keeper[T]) close() {
 	close(k.stop)
 	<-k.done
 }
 
-// restore returns nil records if nothing is stored.
-func (k *keeper) restore(ctx context.Context) ([]Record, time.Time, error) {
+// restore has what is stored decoded; found is false if nothing is.
+func (k *keeper[T]) restore(ctx context.Context, decode func([]byte) error) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, saveLimit)
 	defer cancel()
 	data, err := k.store.Load(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, time.Time{}, nil
+		return false, nil
 	}
-	var records []Record
-	var goodAt time.Time
 	if err == nil {
-		records, goodAt, err = decodeSnapshot(data, k.source)
+		err = decode(data)
 	}
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("restoring the tenants' snapshot: %w", err)
+		return false, fmt.Errorf("restoring %s: %w", k.what, err)
 	}
-	return records, goodAt, nil
+	return true, nil
 }
 
 // identity tells sources apart whose tenants must not be mixed up.

@@ -68,13 +68,13 @@ func TestADamagedSnapshotIsRefusedAndNamed(t *testing.T) {
 	s, _ := load(newParser(nil), emptySnapshot(), sample()...)
 	good := encodeSnapshot(s, "script", noon)
 	sealed := func(body string) []byte {
-		b := append([]byte(snapshotMagic), snapshotVersion)
+		b := append([]byte(snapshotFormat.magic), snapshotFormat.version)
 		b = append(b, body...)
 		sum := sha256.Sum256(b)
 		return append(b, sum[:]...)
 	}
 	newer := bytes.Clone(good)
-	newer[len(snapshotMagic)] = 3
+	newer[len(snapshotFormat.magic)] = 3
 	for name, test := range map[string]struct {
 		data []byte
 		want string
@@ -106,10 +106,10 @@ func TestADamagedSnapshotIsRefusedAndNamed(t *testing.T) {
 func FuzzDecodeSnapshot(f *testing.F) {
 	s, _ := load(newParser(nil), emptySnapshot(), sample()...)
 	data := encodeSnapshot(s, "script", noon)
-	f.Add(data[snapshotHeader : len(data)-sha256.Size])
+	f.Add(data[snapshotFormat.header() : len(data)-sha256.Size])
 	f.Add([]byte("\x06script\x01\x05\x01"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		b := append(append([]byte(snapshotMagic), snapshotVersion), body...)
+		b := append(append([]byte(snapshotFormat.magic), snapshotFormat.version), body...)
 		sum := sha256.Sum256(b)
 		if records, _, err := decodeSnapshot(append(b, sum[:]...), "script"); err != nil && records != nil {
 			t.Fatal("records beside an error")
@@ -241,7 +241,7 @@ func TestTheLatestSnapshotIsSavedInTheEnd(t *testing.T) {
 }
 
 func TestAnUnchangedSnapshotIsSavedAgainNowAndThen(t *testing.T) {
-	k := &keeper{next: make(chan kept, 1)}
+	k := &keeper[*Snapshot]{next: make(chan kept[*Snapshot], 1)}
 	s, _ := load(newParser(nil), emptySnapshot(), sample()...)
 	k.keep(s, noon)
 	<-k.next
