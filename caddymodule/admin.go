@@ -50,8 +50,11 @@ type tenantView struct {
 	Plan   tenant.Plan   `json:"plan"`
 	Status tenant.Status `json:"status"`
 	Hosts  []string      `json:"hosts,omitempty"`
-	Limits []limitView   `json:"limits,omitempty"`
-	Error  string        `json:"error,omitempty"`
+	// Upstreams and Issuer are the tenant's own, if it has any.
+	Upstreams []string    `json:"upstreams,omitempty"`
+	Issuer    string      `json:"issuer,omitempty"`
+	Limits    []limitView `json:"limits,omitempty"`
+	Error     string      `json:"error,omitempty"`
 }
 
 type limitView struct {
@@ -61,7 +64,7 @@ type limitView struct {
 }
 
 func (a *App) view(t *tenant.Tenant) tenantView {
-	v := tenantView{Slug: t.Slug, ID: t.ID, Name: t.Name, Plan: a.plans.name(t), Status: t.Status, Hosts: t.Hosts}
+	v := tenantView{Slug: t.Slug, ID: t.ID, Name: t.Name, Plan: a.plans.name(t), Status: t.Status, Hosts: t.Hosts, Upstreams: t.Upstreams, Issuer: t.Issuer}
 	policy, err := a.plans.of(t)
 	if err != nil {
 		v.Error = err.Error()
