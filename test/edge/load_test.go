@@ -202,7 +202,8 @@ func openWebSocket(t testing.TB, port int) *stream {
 	}, func() { conn.Close() })
 }
 
-func openEvents(t testing.TB, port int, protocol string) *stream {
+// eventsOf asks for the stream of events of fluffy-friends.
+func eventsOf(t testing.TB, port int, protocol, accept string) (in *bufio.Reader, closeConn func()) {
 	t.Helper()
 	const host = "fluffy-friends.petstore.test"
 	c := connect(t, port, protocol, host)
@@ -211,11 +212,17 @@ func openEvents(t testing.TB, port int, protocol string) *stream {
 		t.Fatal(err)
 	}
 	r.Host = host
+	r.Header.Set("Accept", accept)
 	res, err := c.send(r)
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("opening a stream of events: %v, %v", res, err)
 	}
-	in := bufio.NewReader(res.Body)
+	return bufio.NewReader(res.Body), c.close
+}
+
+func openEvents(t testing.TB, port int, protocol string) *stream {
+	t.Helper()
+	in, closeConn := eventsOf(t, port, protocol, "text/event-stream")
 	return run(func(s *stream) error {
 		line, err := in.ReadString('\n')
 		if want := fmt.Sprintf("data: %d\n", s.turns.Load()); err != nil || line != want {
@@ -223,7 +230,7 @@ func openEvents(t testing.TB, port int, protocol string) *stream {
 		}
 		_, err = in.ReadString('\n')
 		return err
-	}, c.close)
+	}, closeConn)
 }
 
 // run takes turns until one fails or the stream is ended; end returns the

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"bufio"
 	"io"
 	"net/http"
 	"strings"
@@ -52,19 +51,7 @@ func TestASuspendedTenantsStreamsEnd(t *testing.T) {
 // readEvents reads the stream of events until it ends, and then sends how.
 func readEvents(t testing.TB, port int, protocol, accept string) chan error {
 	t.Helper()
-	const host = "fluffy-friends.petstore.test"
-	c := connect(t, port, protocol, host)
-	r, err := http.NewRequest(http.MethodGet, "https://gateway.invalid/events", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Host = host
-	r.Header.Set("Accept", accept)
-	res, err := c.send(r)
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("opening a stream of events: %v, %v", res, err)
-	}
-	in := bufio.NewReader(res.Body)
+	in, _ := eventsOf(t, port, protocol, accept)
 	if _, err := in.ReadString('\n'); err != nil {
 		t.Fatalf("the stream's first line: %v", err)
 	}
