@@ -62,7 +62,8 @@ func asksForStream(r *http.Request) bool {
 // is over. current is asked once more, for a change that came between the
 // tenant's look-up and this.
 func (l *streams) begin(r *http.Request, t *tenant.Tenant, current func() *registry.Snapshot) (st *stream, end func()) {
-	ctx, cancel := context.WithCancelCause(r.Context())
+	whole := r.Context()
+	ctx, cancel := context.WithCancelCause(whole)
 	// In place: placeholders look at this very request, and a copy's method,
 	// host and body would be hidden from them.
 	*r = *r.WithContext(ctx)
@@ -83,7 +84,10 @@ func (l *streams) begin(r *http.Request, t *tenant.Tenant, current func() *regis
 	}
 	l.open[t.Slug][st] = struct{}{}
 	l.count++
-	return st, st.end
+	return st, func() {
+		st.end()
+		*r = *r.WithContext(whole) // an error route goes on with the request
+	}
 }
 
 func (st *stream) end() {

@@ -282,6 +282,15 @@ func (g *keyGateway) settledKey() string {
 	return key
 }
 
+// The request's own context must not end with its stream: handle_errors answers
+// with it.
+func TestAnErrorRouteAnswersAStreamThatIsRefused(t *testing.T) {
+	g := newGateway(t, streamOptions, strings.Replace(fullSite, "reverse_proxy {backend}", "error 418", 1)+"\nhandle_errors {\nreverse_proxy {backend}\n}")
+	if answer := g.get("acme-pets.pets.test", "/", events); !strings.HasSuffix(answer, "from the backend") {
+		t.Errorf("got %s", answer)
+	}
+}
+
 // A change may come between the look-up of a tenant and the beginning of its
 // stream: nobody tells the stream of it any more.
 func TestAStreamThatBeginsTooLateIsEnded(t *testing.T) {
