@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -34,6 +38,42 @@ func (g *gateway) scrape() map[string]float64 {
 		}
 	}
 	return out
+}
+
+// Alerts that ask for a metric nobody has would be quiet for good.
+func TestAlertsAskForMetricsAndLabelsThatThereAre(t *testing.T) {
+	rules, err := os.ReadFile("../deploy/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	descs := make(chan *prometheus.Desc, 100)
+	for _, c := range []prometheus.Collector{collectors.requests, collectors.duration, collectors.rejected, collectors.decisions, collectors.streamsEnded, collectors.state} {
+		c.Describe(descs)
+	}
+	close(descs)
+	known := make(map[string]bool)
+	for d := range descs {
+		known[regexp.MustCompile(`fqName: "(\w+)"`).FindStringSubmatch(d.String())[1]] = true
+	}
+	asked := regexp.MustCompile(`caddy_tenancy_\w+`).FindAllString(string(rules), -1)
+	if len(asked) == 0 {
+		t.Fatal("the alerts ask for nothing")
+	}
+	for _, name := range asked {
+		if !known[name] {
+			t.Errorf("the alerts ask for %q, which is not there", name)
+		}
+	}
+	for _, m := range regexp.MustCompile(`decision="(\w+)"`).FindAllStringSubmatch(string(rules), -1) {
+		if !slices.Contains(decisionNames[:], m[1]) {
+			t.Errorf("there is no decision %q", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile(`status="(\w+)"`).FindAllStringSubmatch(string(rules), -1) {
+		if !slices.Contains(statusClasses[:], m[1]) {
+			t.Errorf("there is no class %q", m[1])
+		}
+	}
 }
 
 func TestRequestsAreCountedByTenantPlanAndStatusOverReloads(t *testing.T) {
