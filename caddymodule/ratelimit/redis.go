@@ -149,7 +149,7 @@ func (r *Redis) Take(ctx context.Context, key Key, p *Policy, cost int64) (d Dec
 	back := e.purse.adopt(now, p)
 	if got := e.purse.take(now, p, cost, &d); got != askStore {
 		if got == admitted && !e.calling && e.purse.low(now, p, hold) {
-			r.schedule(e)
+			r.schedule(e) //nolint:contextcheck // a call is everybody's: it must not end with this request
 		}
 		s.mu.Unlock()
 		return d, nil
@@ -163,7 +163,7 @@ func (r *Redis) Take(ctx context.Context, key Key, p *Policy, cost int64) (d Dec
 	w := &waiter{p: p, cost: cost, done: make(chan struct{})}
 	e.waiters = append(e.waiters, w)
 	if !e.calling {
-		r.schedule(e)
+		r.schedule(e) //nolint:contextcheck // as above
 	}
 	s.mu.Unlock()
 	r.giveBack(key, back)
