@@ -48,8 +48,9 @@ func (s fileStore) Save(_ context.Context, data []byte) (err error) {
 }
 
 // The saver's pace: changes within saveGap, and within saveShare times what the
-// last save took, make one save. A snapshot that stays the same is saved again now
-// and then for the time until which it was good.
+// last save took, make one save. A snapshot that refuses what the one before
+// served does not wait for saveGap. One that stays the same is saved again now and
+// then for the time until which it was good.
 const (
 	saveGap    = 5 * time.Second
 	saveShare  = 20
@@ -64,7 +65,7 @@ type keeper struct {
 	store  Store
 	source string
 
-	next  chan kept     // the latest that waits to be saved
+	next  chan kept     // the latest that the goroutine has not seen yet
 	saves chan error    // how the latest save went
 	stop  chan struct{} // closed to end
 	done  chan struct{} // closed when ended
@@ -73,10 +74,13 @@ type keeper struct {
 	savedAt time.Time
 }
 
-// kept is a snapshot and until when it was known to be good.
+// kept is a snapshot and until when it was known to be good. It is urgent when
+// somebody is refused since the last one that was saved: after a crash, a gateway
+// that starts without its source would serve them again.
 type kept struct {
 	snapshot *Snapshot
 	goodAt   time.Time
+	urgent   bool
 }
 
 func newKeeper(store Store, source string) *keeper {
@@ -89,37 +93,52 @@ func newKeeper(store Store, source string) *keeper {
 }
 
 // keep is called by the registry's goroutine only.
-func (k *keeper) keep(s *Snapshot, goodAt time.Time) {
+func (k *keeper) keep(s *Snapshot, goodAt time.Time, urgent bool) {
 	if s == k.saved && goodAt.Sub(k.savedAt) < saveAnyway {
 		return
 	}
 	k.saved, k.savedAt = s, goodAt
 	select {
-	case <-k.next: // outdated before it was saved
+	case outdated := <-k.next:
+		urgent = urgent || outdated.urgent
 	default:
 	}
-	k.next <- kept{s, goodAt}
+	k.next <- kept{s, goodAt, urgent}
 }
 
 func (k *keeper) run() {
 	defer close(k.done)
+	var latest kept             // waits to be saved; nothing without a snapshot
+	var soonest, rest time.Time // when it may be, if it is urgent and if not
 	for {
-		var start time.Time
-		select {
-		case latest := <-k.next:
-			start = time.Now()
-			k.save(latest, saveLimit)
-		case <-k.stop:
-			select {
-			case latest := <-k.next:
-				k.save(latest, closeLimit)
-			default:
-			}
-			return
+		var due <-chan time.Time
+		switch {
+		case latest.snapshot == nil:
+		case latest.urgent:
+			due = time.After(time.Until(soonest))
+		default:
+			due = time.After(time.Until(rest))
 		}
 		select {
-		case <-time.After(max(saveGap, saveShare*time.Since(start))):
+		case next := <-k.next:
+			next.urgent = next.urgent || latest.urgent
+			latest = next
+		case <-due:
+			start := time.Now()
+			k.save(latest, saveLimit)
+			latest = kept{}
+			end := time.Now()
+			soonest = end.Add(saveShare * end.Sub(start))
+			rest = end.Add(max(saveGap, soonest.Sub(end)))
 		case <-k.stop:
+			select {
+			case latest = <-k.next:
+			default:
+			}
+			if latest.snapshot != nil {
+				k.save(latest, closeLimit)
+			}
+			return
 		}
 	}
 }
