@@ -382,11 +382,10 @@ func (s *story) end() {
 	}
 	total := 0
 	for i, one := range s.shops {
-		found := s.audit(i%len(s.gateways), one)
-		if found == 0 {
-			s.t.Errorf("no pet of %q was acknowledged: that shows nothing", one.slug)
-		}
-		total += found
+		total += s.audit(i%len(s.gateways), one)
+	}
+	if total < 100 {
+		s.t.Errorf("only %d pets were acknowledged: that shows nothing", total)
 	}
 	s.t.Logf("%d pets of %d tenants are there, %d answers were judged", total, len(s.shops), s.passed.Load())
 	s.finishTenants()
