@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -65,7 +66,11 @@ func (c *Catalog) move(ctx context.Context, slug tenant.Slug, to petstore.Isolat
 		// The undoing must not be cut off by what cut off the move.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		return errors.Join(err, c.undoMove(undo, slug, from, to))
+		switched, end := c.resumeMove(undo, slug, from, to)
+		if switched {
+			return end // only the answer was lost
+		}
+		return errors.Join(err, end)
 	}
 	c.crash("move switched")
 	return c.finishMove(ctx, slug, from, to)
@@ -174,6 +179,26 @@ func (c *Catalog) finishMove(ctx context.Context, slug tenant.Slug, from, to pet
 	return c.endMove(ctx, slug, to)
 }
 
+// resumeMove finishes a move that was switched and undoes one that was not,
+// and reports which. The commit of the switch may still be under way when its
+// answer is lost: writing to the move's row waits for it, so that what is read
+// then stays true.
+func (c *Catalog) resumeMove(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) (switched bool, err error) {
+	var state string
+	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
+		return tx.QueryRowContext(ctx, `UPDATE moves SET state = state WHERE slug = $1 RETURNING state`, slug.String()).Scan(&state)
+	})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil // it has ended
+	case err != nil:
+		return false, err // ResumeMoves goes on
+	case state == "switched":
+		return true, c.finishMove(ctx, slug, from, to)
+	}
+	return false, c.undoMove(ctx, slug, from, to)
+}
+
 func (c *Catalog) undoMove(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) error {
 	if err := c.storage.Remove(ctx, slug, to); err != nil {
 		return err
@@ -229,18 +254,8 @@ func (c *Catalog) ResumeMoves(ctx context.Context) (resumed int, err error) {
 	}
 	for _, m := range list {
 		one := c.lockedTenant(ctx, m.slug, func(ctx context.Context) error {
-			// The move may have ended, or been switched, before the lock.
-			var state string
-			found := c.db.View(ctx, func(tx sqldb.Conn) error {
-				return tx.QueryRowContext(ctx, `SELECT COALESCE((SELECT state FROM moves WHERE slug = $1), '')`, m.slug.String()).Scan(&state)
-			})
-			switch {
-			case found != nil || state == "":
-				return found
-			case state == "switched":
-				return c.finishMove(ctx, m.slug, m.from, m.to)
-			}
-			return c.undoMove(ctx, m.slug, m.from, m.to)
+			_, err := c.resumeMove(ctx, m.slug, m.from, m.to)
+			return err
 		})
 		switch {
 		case one == nil:

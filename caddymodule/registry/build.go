@@ -15,6 +15,20 @@ type change struct {
 
 func (c *change) size() int { return len(c.added) + len(c.changed) + len(c.removed) }
 
+// refuses reports whether next refuses a request that prev let in.
+func refuses(prev, next *Snapshot, c change) bool {
+	return len(c.removed) > 0 || slices.ContainsFunc(c.changed, func(slug tenant.Slug) bool {
+		was, is := prev.BySlug(slug), next.BySlug(slug)
+		switch {
+		case was == nil || was.Status != tenant.Active:
+			return false
+		case is == nil || is.Status != tenant.Active || is.Issuer != was.Issuer || is.JWKS != was.JWKS:
+			return true
+		}
+		return slices.ContainsFunc(was.Hosts, func(host string) bool { return !slices.Contains(is.Hosts, host) })
+	})
+}
+
 // build makes the snapshot of all records. What is as it was in prev is taken
 // from there, down to the pages of its tables.
 func (p *parser) build(prev *Snapshot, records []Record, at time.Time) (*Snapshot, change) {

@@ -68,8 +68,8 @@ type CredentialFeed struct {
 	wake    chan struct{} // there is a new subscriber
 	subs    subscribers
 	stats   counters
-	keeper  *keeper[*Credentials] // nil without a store
-	loaded  bool                  // a look has succeeded
+	keeper  *keeper[Credentials] // nil without a store
+	loaded  bool                 // a look has succeeded
 }
 
 // OpenCredentials starts a goroutine that reads the source at once and then
@@ -218,25 +218,25 @@ func (f *CredentialFeed) look(ctx context.Context, limit time.Duration) {
 	switch {
 	case errors.Is(err, ErrUnchanged) && f.loaded:
 		f.stats.succeed(at, false)
-		f.keep(f.current.Load(), at)
+		f.keep(f.current.Load(), at, false)
 	case err != nil:
 		f.subs.publish(f.stats.fail(err, at))
 	default:
 		f.stats.succeed(at, true)
 		f.loaded = true
 		next.at = at
-		first := f.current.Swap(next) == nil
-		f.keep(next, at)
+		prev := f.current.Swap(next)
+		f.keep(next, at, withdraws(prev, next))
 		f.subs.publish(CredentialsLoaded{Keys: next.Keys(), Revocations: next.Revocations(), Problems: next.problems, ProblemCount: next.faults})
-		if first {
+		if prev == nil {
 			close(f.first)
 		}
 	}
 }
 
-func (f *CredentialFeed) keep(c *Credentials, at time.Time) {
+func (f *CredentialFeed) keep(c *Credentials, at time.Time, urgent bool) {
 	if f.keeper != nil {
-		f.keeper.keep(c, at)
+		f.keeper.keep(c, at, urgent)
 	}
 }
 

@@ -83,6 +83,29 @@ func decodeCredentials(data []byte, source string, check func(*Key) error) (*Cre
 	return c, goodAt, nil
 }
 
+// withdraws reports whether next refuses a credential that prev let pass.
+func withdraws(prev, next *Credentials) bool {
+	if prev == nil {
+		return false
+	}
+	for hash, k := range prev.keys {
+		if now := next.keys[hash]; !k.Revoked && (now == nil || now.Revoked) {
+			return true
+		}
+	}
+	for token := range next.tokens {
+		if _, there := prev.tokens[token]; !there {
+			return true
+		}
+	}
+	for subject, before := range next.subjects {
+		if was, there := prev.subjects[subject]; !there || was.Before(before) {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *decoder) key() (hash KeyHash, k *Key) {
 	if len(d.rest) < len(hash) {
 		d.fail()

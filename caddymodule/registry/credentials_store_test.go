@@ -176,3 +176,47 @@ func TestAStoreOfCredentialsThatFailsIsNamedAndChangesNothingElse(t *testing.T) 
 		}
 	})
 }
+
+// Who crashes and starts again without its database must not let pass what it
+// had refused before.
+func TestARevocationIsSavedAtOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*Credentials)
+		soon   bool
+	}{
+		"a key is revoked":   {func(c *Credentials) { c.keys[hashOf("tk_one")] = &Key{ID: "k1", Tenant: slug("acme"), Revoked: true} }, true},
+		"a key is gone":      {func(c *Credentials) { delete(c.keys, hashOf("tk_one")) }, true},
+		"a token":            {func(c *Credentials) { c.tokens[revoked{"j2", ""}] = struct{}{} }, true},
+		"a subject":          {func(c *Credentials) { c.subjects[revoked{"eve", ""}] = noon }, true},
+		"a subject, later":   {func(c *Credentials) { c.subjects[revoked{"ann", ""}] = noon.Add(time.Hour) }, true},
+		"a new key":          {func(c *Credentials) { c.keys[hashOf("tk_new")] = &Key{ID: "k3", Tenant: slug("acme")} }, false},
+		"a token good again": {func(c *Credentials) { delete(c.tokens, revoked{"j1", ""}) }, false},
+		"a revoked key's name": {func(c *Credentials) {
+			c.keys[hashOf("tk_two")] = &Key{ID: "k2", Name: "x", Tenant: slug("globex"), Revoked: true}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, s := &memoryStore{}, &credentialScript{next: sampleCredentials()}
+				f := OpenCredentials(CredentialOptions{Source: s, Store: store, Interval: time.Second})
+				defer f.Close()
+				synctest.Wait()
+				before := store.count()
+				next := sampleCredentials()
+				test.change(next)
+				s.say(next, nil)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if soon := store.count() > before; soon != test.soon {
+					t.Errorf("saved at once: %t, want %t", soon, test.soon)
+				}
+				time.Sleep(saveGap)
+				synctest.Wait()
+				data, _ := store.Load(t.Context())
+				if c, _, err := decodeCredentials(data, "script", nil); err != nil || c.Keys() != next.Keys() || c.Revocations() != next.Revocations() {
+					t.Errorf("saved in the end: %+v, %v", c, err)
+				}
+			})
+		})
+	}
+}

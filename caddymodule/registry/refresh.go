@@ -109,7 +109,7 @@ func (r *Registry) loadWithin(ctx context.Context, limit time.Duration) error {
 	switch {
 	case errors.Is(err, ErrUnchanged) && r.loaded:
 		r.stats.succeed(at, false)
-		r.keep(prev, at)
+		r.keep(prev, at, false)
 		return nil
 	case err != nil:
 		r.subs.publish(r.stats.fail(err, at))
@@ -118,7 +118,7 @@ func (r *Registry) loadWithin(ctx context.Context, limit time.Duration) error {
 	r.stats.succeed(at, true)
 	first := !r.loaded
 	r.loaded = true
-	r.keep(next, at)
+	r.keep(next, at, refuses(prev, next, diff))
 	if next == prev && !first {
 		return nil
 	}
@@ -130,9 +130,9 @@ func (r *Registry) loadWithin(ctx context.Context, limit time.Duration) error {
 	return nil
 }
 
-func (r *Registry) keep(s *Snapshot, at time.Time) {
+func (r *Registry) keep(s *Snapshot, at time.Time, urgent bool) {
 	if r.keeper != nil {
-		r.keeper.keep(s, at)
+		r.keeper.keep(s, at, urgent)
 	}
 }
 

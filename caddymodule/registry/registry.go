@@ -58,7 +58,7 @@ type Registry struct {
 	subs  subscribers
 	stats counters
 
-	keeper *keeper[*Snapshot] // nil without a store
+	keeper *keeper[Snapshot] // nil without a store
 
 	loaded bool      // a look has succeeded
 	fullAt time.Time // of the last full load

@@ -48,8 +48,9 @@ func (s fileStore) Save(_ context.Context, data []byte) (err error) {
 }
 
 // The saver's pace: changes within saveGap, and within saveShare times what the
-// last save took, make one save. A snapshot that stays the same is saved again now
-// and then for the time until which it was good.
+// last save took, make one save. A snapshot that refuses what the one before
+// served does not wait for saveGap. One that stays the same is saved again now and
+// then for the time until which it was good.
 const (
 	saveGap    = 5 * time.Second
 	saveShare  = 20
@@ -60,27 +61,30 @@ const (
 
 // keeper saves snapshots in a goroutine of its own: a slow store must not delay
 // changes.
-type keeper[T comparable] struct {
+type keeper[T any] struct {
 	store  Store
-	what   string                    // for people
-	encode func(T, time.Time) []byte // a snapshot that was good until then
+	what   string                     // for people
+	encode func(*T, time.Time) []byte // a snapshot that was good until then
 
-	next  chan kept[T]  // the latest that waits to be saved
+	next  chan kept[T]  // the latest that the goroutine has not seen yet
 	saves chan error    // how the latest save went
 	stop  chan struct{} // closed to end
 	done  chan struct{} // closed when ended
 
-	saved   T // that was last handed over, and when
+	saved   *T // that was last handed over, and when
 	savedAt time.Time
 }
 
-// kept is a snapshot and until when it was known to be good.
-type kept[T comparable] struct {
-	snapshot T
+// kept is a snapshot and until when it was known to be good. It is urgent when
+// somebody is refused since the last one that was saved: after a crash, a gateway
+// that starts without its source would serve them again.
+type kept[T any] struct {
+	snapshot *T
 	goodAt   time.Time
+	urgent   bool
 }
 
-func newKeeper[T comparable](store Store, what string, encode func(T, time.Time) []byte) *keeper[T] {
+func newKeeper[T any](store Store, what string, encode func(*T, time.Time) []byte) *keeper[T] {
 	k := &keeper[T]{
 		store: store, what: what, encode: encode,
 		next: make(chan kept[T], 1), saves: make(chan error, 1), stop: make(chan struct{}), done: make(chan struct{}),
@@ -90,37 +94,52 @@ func newKeeper[T comparable](store Store, what string, encode func(T, time.Time)
 }
 
 // keep is called by the goroutine that reads the source only.
-func (k *keeper[T]) keep(s T, goodAt time.Time) {
+func (k *keeper[T]) keep(s *T, goodAt time.Time, urgent bool) {
 	if s == k.saved && goodAt.Sub(k.savedAt) < saveAnyway {
 		return
 	}
 	k.saved, k.savedAt = s, goodAt
 	select {
-	case <-k.next: // outdated before it was saved
+	case outdated := <-k.next:
+		urgent = urgent || outdated.urgent
 	default:
 	}
-	k.next <- kept[T]{s, goodAt}
+	k.next <- kept[T]{s, goodAt, urgent}
 }
 
 func (k *keeper[T]) run() {
 	defer close(k.done)
+	var latest kept[T]          // waits to be saved; nothing without a snapshot
+	var soonest, rest time.Time // when it may be, if it is urgent and if not
 	for {
-		var start time.Time
-		select {
-		case latest := <-k.next:
-			start = time.Now()
-			k.save(latest, saveLimit)
-		case <-k.stop:
-			select {
-			case latest := <-k.next:
-				k.save(latest, closeLimit)
-			default:
-			}
-			return
+		var due <-chan time.Time
+		switch {
+		case latest.snapshot == nil:
+		case latest.urgent:
+			due = time.After(time.Until(soonest))
+		default:
+			due = time.After(time.Until(rest))
 		}
 		select {
-		case <-time.After(max(saveGap, saveShare*time.Since(start))):
+		case next := <-k.next:
+			next.urgent = next.urgent || latest.urgent
+			latest = next
+		case <-due:
+			start := time.Now()
+			k.save(latest, saveLimit)
+			latest = kept[T]{}
+			end := time.Now()
+			soonest = end.Add(saveShare * end.Sub(start))
+			rest = end.Add(max(saveGap, soonest.Sub(end)))
 		case <-k.stop:
+			select {
+			case latest = <-k.next:
+			default:
+			}
+			if latest.snapshot != nil {
+				k.save(latest, closeLimit)
+			}
+			return
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -40,6 +41,12 @@ func (s *memoryStore) Load(context.Context) ([]byte, error) {
 		return nil, fs.ErrNotExist
 	}
 	return s.data, s.err
+}
+
+func (s *memoryStore) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saves
 }
 
 func sample() []Record {
@@ -225,14 +232,17 @@ func TestTheLatestSnapshotIsSavedInTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"One", "Two", "Three"} {
-		source.say(nil, Record{Slug: "acme", Name: name})
+		records := sample()
+		records[0].Name = name
+		source.say(nil, records...)
 		if err := r.Refresh(within(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	_ = r.Close()
 	records, _, err := decodeSnapshot(store.data, "script")
-	if err != nil || len(records) != 1 || records[0].Name != "Three" {
+	saved, _ := load(newParser(nil), emptySnapshot(), records...)
+	if acme := saved.BySlug(slug("acme")); err != nil || saved.Len() != 2 || acme == nil || acme.Name != "Three" {
 		t.Errorf("saved %+v, %v", records, err)
 	}
 	if store.saves > 2 {
@@ -240,16 +250,63 @@ func TestTheLatestSnapshotIsSavedInTheEnd(t *testing.T) {
 	}
 }
 
+// Who crashes and starts again without its source must not serve whom it had
+// refused before.
+func TestWhatIsRefusedFromNowOnIsSavedAtOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func([]Record) []Record
+		soon   bool
+	}{
+		"a suspension": {func(r []Record) []Record { r[0].Status = "suspended"; return r }, true},
+		"a removal":    {func(r []Record) []Record { return r[1:] }, true},
+		"a lost host":  {func(r []Record) []Record { r[0].Hosts = r[0].Hosts[1:]; return r }, true},
+		"another issuer": {func(r []Record) []Record {
+			r[0].Issuer, r[0].JWKS = "https://i.example", "https://i.example/k"
+			return r
+		}, true},
+		"another name":     {func(r []Record) []Record { r[0].Name = "Other"; return r }, false},
+		"one more host":    {func(r []Record) []Record { r[0].Hosts = append(r[0].Hosts, "c.example"); return r }, false},
+		"a reactivation":   {func(r []Record) []Record { r[1].Status = "active"; return r }, false},
+		"one more, active": {func(r []Record) []Record { return append(r, Record{Slug: "initech", Row: 3}) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, source := &memoryStore{}, newScript(sample()...)
+				r := Open(Options{Source: source, Store: store, Interval: time.Hour})
+				defer r.Close()
+				synctest.Wait()
+				before := store.count()
+				source.say(nil, test.change(sample())...)
+				if err := r.Refresh(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if soon := store.count() > before; soon != test.soon {
+					t.Errorf("saved at once: %t, want %t", soon, test.soon)
+				}
+				time.Sleep(saveGap)
+				synctest.Wait()
+				data, _ := store.Load(t.Context())
+				records, _, err := decodeSnapshot(data, "script")
+				saved, _ := load(newParser(nil), emptySnapshot(), records...)
+				if err != nil || dump(saved) != dump(r.Snapshot()) {
+					t.Errorf("saved in the end, with %v:\n%s\nwant\n%s", err, dump(saved), dump(r.Snapshot()))
+				}
+			})
+		})
+	}
+}
+
 func TestAnUnchangedSnapshotIsSavedAgainNowAndThen(t *testing.T) {
-	k := &keeper[*Snapshot]{next: make(chan kept[*Snapshot], 1)}
+	k := &keeper[Snapshot]{next: make(chan kept[Snapshot], 1)}
 	s, _ := load(newParser(nil), emptySnapshot(), sample()...)
-	k.keep(s, noon)
+	k.keep(s, noon, false)
 	<-k.next
-	k.keep(s, noon.Add(saveAnyway-1))
+	k.keep(s, noon.Add(saveAnyway-1), false)
 	if len(k.next) != 0 {
 		t.Error("saved too early")
 	}
-	k.keep(s, noon.Add(saveAnyway))
+	k.keep(s, noon.Add(saveAnyway), false)
 	if got := <-k.next; got.snapshot != s || !got.goodAt.Equal(noon.Add(saveAnyway)) {
 		t.Errorf("got %+v", got)
 	}

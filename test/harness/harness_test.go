@@ -94,10 +94,7 @@ func TestPostgresAnswersAndComesBackAfterACrash(t *testing.T) {
 	if err := db.Ping(); err == nil {
 		t.Fatal("a killed server answers")
 	}
-	p.Start()
-	if !p.await() {
-		t.Fatal("the port was taken meanwhile")
-	}
+	p.Restart()
 	var n int
 	if err := db.QueryRow("SELECT n FROM kept").Scan(&n); err != nil || n != 7 {
 		t.Fatalf("after the crash: n = %d, err = %v; want 7", n, err)

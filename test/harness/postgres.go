@@ -95,11 +95,7 @@ func (p *Postgres) URL() string {
 // await returns false when the port was taken.
 func (p *Postgres) await() bool {
 	p.t.Helper()
-	db, err := sql.Open("pgx", p.URL())
-	if err != nil {
-		p.t.Fatalf("connecting to PostgreSQL: %v", err)
-	}
-	defer db.Close()
+	var err error
 	for deadline := time.Now().Add(StartTimeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if p.portTaken() {
 			return false
@@ -107,13 +103,47 @@ func (p *Postgres) await() bool {
 		if p.Ended() {
 			break
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		err = db.PingContext(ctx)
-		cancel()
-		if err == nil {
+		if err = p.ping(); err == nil {
 			return true
 		}
 	}
 	p.t.Fatalf("starting PostgreSQL: no answer: %v\n%s", err, p.Log())
 	return false
+}
+
+// Kill ends the server and the processes that it has made at once. Left alone,
+// those would answer on for a moment.
+func (p *Postgres) Kill() {
+	made := children(p.PID())
+	p.Process.Kill()
+	for _, pid := range made {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+	}
+}
+
+// Restart starts the server again with its data, after Kill or instead of it,
+// and returns when it answers. A server refuses to start while processes of a
+// killed one still end: it is then started until it does.
+func (p *Postgres) Restart() {
+	p.t.Helper()
+	p.Kill()
+	p.Start()
+	Eventually(p.t, StartTimeout, "PostgreSQL to answer again", func() bool {
+		if p.Ended() {
+			p.Start()
+		}
+		return p.ping() == nil
+	})
+}
+
+// ping returns nil if the server answers.
+func (p *Postgres) ping() error {
+	db, err := sql.Open("pgx", p.URL())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return db.PingContext(ctx)
 }
