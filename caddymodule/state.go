@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -21,13 +22,14 @@ const stateKey = "tenancy"
 // it, once; the handlers behind it only read it.
 type state struct {
 	app    *App
-	tenant *tenant.Tenant  // never nil once the tenant handler has let the request pass
-	plan   tenant.Plan     // the tenant's, or the default plan
-	source string          // which resolvers answered
-	prefix string          // the path prefix that was the slug, escaped; "" if none
-	client netip.Addr      // whom limits count, as ratelimit.ClientKey has it
-	series *series         // the tenant's metrics
-	user   *auth.Principal // nil for nobody
+	tenant *tenant.Tenant         // never nil once the tenant handler has let the request pass
+	plan   tenant.Plan            // the tenant's, or the default plan
+	source string                 // which resolvers answered
+	prefix string                 // the path prefix that was the slug, escaped; "" if none
+	client netip.Addr             // whom limits count, as ratelimit.ClientKey has it
+	series *series                // the tenant's metrics
+	user   *auth.Principal        // nil for nobody
+	fault  *atomic.Pointer[error] // of the client's body; nil without one
 }
 
 // String keeps the value readable where somebody prints the variable.

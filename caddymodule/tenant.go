@@ -180,11 +180,9 @@ func (h *Tenant) measure(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	// Not from a pool: a writer that outlived its request would write into
 	// another tenant's answer.
 	rec := &statusRecorder{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
-	body := watchBody(r)
-	err := next.ServeHTTP(rec, r)
-	if rec.status == 0 && body.isFault(err) {
-		err = problemBody.answer(rec, r)
-	}
+	s.fault = watchBody(r)
+	rec.fault = s.fault
+	err := rec.bodyProblem(r, next.ServeHTTP(rec, r))
 	status := rec.status
 	if status == 0 && err == nil {
 		status = http.StatusOK // nothing was written: net/http sends 200
