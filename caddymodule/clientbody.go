@@ -1,11 +1,11 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"os"
-	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
@@ -17,37 +17,39 @@ var (
 	problemStalled = newProblem(http.StatusRequestTimeout, "about:blank", "Request Timeout", "The request body did not come in time.", 0)
 )
 
-// clientBody notes when reading the client's body fails. A proxy sees such a
-// failure as one of the backend and would answer 502: one client could make the
-// backend look ill, to whoever counts server errors. It reads no more of a body
-// once the tenant is not served any more.
+// clientBody notes when reading the client's body fails, and makes it look as if
+// the client had left. A proxy takes such a failure for one of the backend: it
+// would answer 502, count it against the backend, and where backends are taken
+// out when they fail, one client could have the others' requests refused. It
+// reads no more of a body once the tenant is not served any more.
 type clientBody struct {
 	io.ReadCloser
 	state *state
-	// broken and stalled are set by the goroutine that sends the body and read by
-	// the one that answers.
-	broken, stalled atomic.Bool
 }
 
 // watchBody puts a clientBody around the request's body, if it has one.
-func watchBody(r *http.Request, s *state) *clientBody {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return nil
+func watchBody(r *http.Request, s *state) {
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
+		r.Body = &clientBody{r.Body, s}
 	}
-	b := &clientBody{ReadCloser: r.Body, state: s}
-	r.Body = b
-	return b
+}
+
+// watchAgain does the same around what directives in between have put around
+// the body, such as a limit on its size.
+func watchAgain(r *http.Request, s *state) {
+	if _, direct := r.Body.(*clientBody); !direct {
+		watchBody(r, s)
+	}
 }
 
 // Read implements io.Reader.
 func (b *clientBody) Read(p []byte) (int, error) {
 	if b.state.tenantEnded() {
-		b.note(errTenantEnded)
-		return 0, errTenantEnded
+		return 0, b.note(errTenantEnded)
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		b.note(err)
+		err = b.note(err)
 	}
 	return n, err
 }
@@ -63,35 +65,54 @@ func (b *clientBody) Close() error {
 
 // note keeps an error that is the client's. That of reading a closed body is
 // not: the proxy closes it when the backend fails.
-func (b *clientBody) note(err error) {
-	if !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
-		b.stalled.Store(errors.Is(err, os.ErrDeadlineExceeded))
-		b.broken.Store(true)
+func (b *clientBody) note(err error) error {
+	var noted brokenBody
+	if errors.Is(err, io.EOF) || errors.Is(err, http.ErrBodyReadAfterClose) || errors.As(err, &noted) {
+		return err
 	}
+	b.state.fault.Store(&err)
+	return brokenBody{err}
 }
 
-// answer says what is wrong with the body.
-func (b *clientBody) answer(w http.ResponseWriter, r *http.Request) error {
-	problem := problemBody
-	switch {
-	case b.state.tenantEnded():
-		problem = problemNoTenant
-	case b.stalled.Load():
-		problem = problemStalled
+// brokenBody is an error of the client's body. It passes for the end of the
+// client's request, for which reverse_proxy blames no upstream and tries no
+// other.
+type brokenBody struct{ error }
+
+// Is implements what errors.Is asks for.
+func (brokenBody) Is(target error) bool { return target == context.Canceled }
+
+// Unwrap returns the error itself.
+func (b brokenBody) Unwrap() error { return b.error }
+
+// statusClientGone is what reverse_proxy notes for a client that left. There is
+// nobody to read it then; a client whose body is broken may well be there.
+const statusClientGone = 499
+
+// bodyProblem answers for a fault of the body, or returns err if there was none
+// or it is not why the request failed.
+func (w *statusRecorder) bodyProblem(r *http.Request, err error) error {
+	fault := w.state.fault.Load()
+	if fault == nil || w.status != 0 {
+		return err
+	}
+	var failed, limit caddyhttp.HandlerError
+	if !w.gone && (!errors.As(err, &failed) || failed.StatusCode != http.StatusBadGateway && failed.StatusCode != http.StatusGatewayTimeout) {
+		return err
 	}
 	if r.ProtoMajor == 1 {
 		// Or the server reads on before it answers, which the client could draw out.
 		w.Header()["Connection"] = connectionClose
 	}
-	return problem.answer(w, r)
+	switch {
+	case errors.As(*fault, &limit):
+		return limit // a directive's own words, as for a body that is too large
+	case errors.Is(*fault, errTenantEnded):
+		return problemNoTenant.answer(w, r)
+	case errors.Is(*fault, os.ErrDeadlineExceeded):
+		return problemStalled.answer(w, r)
+	}
+	return problemBody.answer(w, r)
 }
 
 var connectionClose = []string{"close"}
-
-// isFault reports whether the error that a proxy answers with 502, or 504 when
-// it is a timeout, comes from the client's body.
-func (b *clientBody) isFault(err error) bool {
-	var herr caddyhttp.HandlerError
-	return b != nil && b.broken.Load() && errors.As(err, &herr) &&
-		(herr.StatusCode == http.StatusBadGateway || herr.StatusCode == http.StatusGatewayTimeout)
-}

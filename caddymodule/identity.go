@@ -70,6 +70,7 @@ func (h *Identity) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	r.Header[identity.HeaderTenant] = []string{s.tenant.Slug.String()}
 	r.Header[identity.HeaderPlan] = []string{string(s.plan)}
 	r.Header[identity.HeaderName] = []string{statement}
+	watchAgain(r, s)
 	return next.ServeHTTP(w, r)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -31,6 +32,9 @@ type state struct {
 	user   *auth.Principal // nil for nobody
 	listed time.Time       // when the list that has the tenant was read
 	stream *stream         // nil unless the request asks for an answer without end
+	// fault is that of the client's body: written by the goroutine that sends the
+	// body on and read by the one that answers.
+	fault atomic.Pointer[error]
 }
 
 // String keeps the value readable where somebody prints the variable.

@@ -187,13 +187,10 @@ func (h *Tenant) measure(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	// Not from a pool: a writer that outlived its request would write into
 	// another tenant's answer.
 	rec := &statusRecorder{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, state: s}
-	body := watchBody(r, s)
+	watchBody(r, s)
 	// Also when an answer is broken off, which is a panic.
 	defer func() { s.series.observe(outcomeOf(rec.status, err), time.Since(start)) }()
-	err = next.ServeHTTP(rec, r)
-	if rec.status == 0 && body.isFault(err) {
-		return body.answer(rec, r)
-	}
+	err = rec.bodyProblem(r, next.ServeHTTP(rec, r))
 	if rec.status == 0 && err == nil {
 		rec.status = http.StatusOK // nothing was written: net/http sends 200
 	}

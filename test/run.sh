@@ -115,7 +115,7 @@ shells() {
 	shellcheck --severity=warning "${scripts[@]}"
 }
 
-modules() { go mod tidy -diff && go mod verify && go mod verify -C test/tools && go mod verify -C test/tools/pebble; }
+modules() { go mod tidy -diff && go mod verify && go mod verify -C test/tools && go mod verify -C test/tools/pebble && go mod verify -C test/tools/h2spec; }
 
 vet() { "${static[@]}" go vet ./...; }
 

@@ -183,6 +183,9 @@ func (c *Catalog) Keys(ctx context.Context, slug tenant.Slug) (keys []Key, err e
 // RevokeKey ends a key; a second time changes nothing. Errors:
 // [ErrNoCredential], also for another tenant's key.
 func (c *Catalog) RevokeKey(ctx context.Context, slug tenant.Slug, id string) error {
+	if !petstore.ValidID(id) {
+		return ErrNoCredential
+	}
 	now := c.now().UTC()
 	err := c.db.Update(ctx, func(tx sqldb.Conn) error {
 		k := Key{ID: id, Slug: slug}

@@ -151,6 +151,9 @@ func (c *Catalog) Revocations(ctx context.Context, after string, limit int) (lis
 // Unrevoke takes a revocation back: its tokens are good again until they
 // expire. Errors: [ErrNoCredential].
 func (c *Catalog) Unrevoke(ctx context.Context, id string) error {
+	if !petstore.ValidID(id) {
+		return ErrNoCredential
+	}
 	err := c.db.Update(ctx, func(tx sqldb.Conn) error {
 		r, err := scanRevocation(tx.QueryRowContext(ctx, `DELETE FROM revocations WHERE id = $1
 			RETURNING id, kind, value, issuer, before, until, created_at`, id).Scan)

@@ -24,7 +24,7 @@ type Store interface {
 type Pets interface {
 	// List returns a page of pets ordered by id. A pet created while a client
 	// pages either shows up later or not at all; none is shown twice and none
-	// that stays is left out.
+	// that stays is left out. Errors: [*Invalid], for a query that makes no sense.
 	List(ctx context.Context, q Query) (Page, error)
 	// Get returns one pet, or [ErrNotFound], also for a deleted one.
 	Get(ctx context.Context, id string) (Pet, error)

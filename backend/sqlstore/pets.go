@@ -30,6 +30,10 @@ func (p pets) List(ctx context.Context, q petstore.Query) (page petstore.Page, e
 	}
 	query, args := p.store.sql.list, []any{p.tenant.String(), q.After, q.Limit + 1, flag(q.WithDeleted)}
 	if q.Species != "" {
+		// What no pet can have need not be something that a database can compare.
+		if err := petstore.CheckSpecies(q.Species); err != nil {
+			return page, fmt.Errorf("listing pets: %w", err)
+		}
 		query, args = p.store.sql.listSpecies, append(args, q.Species)
 	}
 	err = p.store.view(ctx, p.tenant, func(c sqldb.Conn) error {

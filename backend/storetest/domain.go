@@ -163,6 +163,19 @@ var domainCases = []Case{
 		}
 		return nil
 	}},
+	{"a species that no pet can have is refused", func(ctx context.Context, f Fixture) error {
+		a, _, _, _, err := two(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, species := range []string{"a\x00", "\xff", strings.Repeat("x", petstore.MaxSpecies+1)} {
+			_, err := a.List(ctx, petstore.Query{Species: species})
+			if err := is(fmt.Sprintf("listing species %q", species), err, petstore.ErrInvalid); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
 	{"an id that breaks the grammar names no pet", func(ctx context.Context, f Fixture) error {
 		a, _, _, _, err := two(ctx, f)
 		if err != nil {

@@ -117,39 +117,6 @@ func TestWhatIsLoggedIsOneLineAndEscaped(t *testing.T) {
 	}
 }
 
-func TestMadeUpNamesMakeNoMetricSeries(t *testing.T) {
-	g := newTarget(t, nil)
-	series := func() int {
-		n := 0
-		for line := range strings.Lines(g.Plain("GET", g.Admin, "/metrics", "").Body) {
-			if strings.Contains(line, "tenan") && !strings.HasPrefix(line, "#") {
-				n++
-			}
-		}
-		return n
-	}
-	for _, method := range []string{"GET", "HEAD", "POST"} { // what there is at all, once
-		g.sendMany(acmeHost, request(method, "/", "Host: nobody.petstore.localhost"), 1)
-		g.sendMany(acmeHost, request(method, "/", hostLine), 1)
-	}
-	before := series()
-	for i := range 500 {
-		g.sendMany(fmt.Sprintf("made-up-%d.petstore.localhost", i), request(fmt.Sprintf("M%d", i), fmt.Sprintf("/path/%d", i), fmt.Sprintf("Host: made-up-%d.petstore.localhost", i)), 1)
-	}
-	if after := series(); before == 0 || after > before+20 {
-		t.Errorf("%d series before, %d after 500 made-up tenants, methods and paths", before, after)
-	}
-	if body := g.Plain("GET", g.Admin, "/metrics", "").Body; strings.Contains(body, "made-up") {
-		t.Error("a made-up name is in the metrics")
-	}
-}
-
-func (g *target) sendMany(serverName, text string, n int) {
-	for range n {
-		g.send(serverName, text)
-	}
-}
-
 func TestTheAdminInterfaceAnswersNoBrowser(t *testing.T) {
 	g := newTarget(t, nil)
 	for _, path := range []string{"/tenancy/tenants", "/config/", "/metrics"} {

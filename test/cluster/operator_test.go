@@ -214,27 +214,23 @@ type kind struct {
 	make func(*shop) *change
 }
 
-// anyChanges picks changes to different shops. Of each kind there is one before
-// there is a second of any.
+// anyChanges picks changes to different shops: of each kind one before a second
+// of any, as far as the shops' state allows.
 func (p *platform) anyChanges(n int) (list []*change) {
 	free := slices.Clone(p.shops)
 	for len(list) < n {
-		if len(p.deck) == 0 {
-			for _, i := range p.rng.Perm(len(p.kinds())) {
-				p.deck = append(p.deck, p.kinds()[i])
-			}
+		i := slices.IndexFunc(p.deck, func(k kind) bool { return slices.ContainsFunc(free, k.can) })
+		if i < 0 {
+			kinds := p.kinds()
+			p.rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+			p.deck = append(p.deck, kinds...)
+			continue
 		}
-		for i, k := range p.deck {
-			able := slices.DeleteFunc(slices.Clone(free), func(s *shop) bool { return !k.can(s) })
-			if len(able) == 0 {
-				continue
-			}
-			s := able[p.rng.IntN(len(able))]
-			list = append(list, k.make(s))
-			free = slices.DeleteFunc(free, func(other *shop) bool { return other == s })
-			p.deck = slices.Delete(p.deck, i, i+1)
-			break
-		}
+		able := slices.DeleteFunc(slices.Clone(free), func(s *shop) bool { return !p.deck[i].can(s) })
+		s := able[p.rng.IntN(len(able))]
+		list = append(list, p.deck[i].make(s))
+		free = slices.DeleteFunc(free, func(other *shop) bool { return other == s })
+		p.deck = slices.Delete(p.deck, i, i+1)
 	}
 	return list
 }

@@ -15,10 +15,10 @@ import (
 
 var seedFlag = flag.Uint64("seed", 0, "the schedule of the outages; 0 is another one each time")
 
-// TestOutages kills gateways, Redis and PostgreSQL under load, in an order that
-// the seed decides, while tenants are changed. No request may be taken for
-// another tenant's, no acknowledged write or change may be lost, and limits
-// stay within what docs/ratelimit.md says.
+// Gateways, Redis and PostgreSQL are killed under load, in an order that the
+// seed decides, while tenants are changed. No request may be taken for another
+// tenant's, no acknowledged write or change may be lost, and limits stay within
+// what docs/ratelimit.md says.
 func TestOutagesMixUpNoTenantLoseNoChangeAndKeepTheLimits(t *testing.T) {
 	seed := *seedFlag
 	if seed == 0 {

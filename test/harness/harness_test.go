@@ -90,9 +90,19 @@ func TestPostgresAnswersAndComesBackAfterACrash(t *testing.T) {
 	if _, err := db.Exec("CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)"); err != nil {
 		t.Fatal(err)
 	}
+	made := children(p.PID())
 	p.Kill()
 	if err := db.Ping(); err == nil {
 		t.Fatal("a killed server answers")
+	}
+	for _, pid := range made {
+		Eventually(t, 10*time.Second, "what the server has made to end", func() bool {
+			s := state(t, pid)
+			return s == "" || s == "Z"
+		})
+	}
+	if len(made) == 0 {
+		t.Error("the server has made no process")
 	}
 	p.Restart()
 	var n int
