@@ -139,7 +139,7 @@ func TestTheScriptForTheAuditTrailFindsTampering(t *testing.T) {
 	}
 	for i := range 5 {
 		rec := audit.Record{Event: audit.Event{Time: time.Unix(int64(i), 0), Type: audit.TypeConflict, Path: "/\u20ac\n", Count: 1}}
-		if err := sink.Write([]audit.Record{rec}); err != nil {
+		if _, err := sink.Write([]audit.Record{rec}); err != nil {
 			t.Fatal(err)
 		}
 	}
