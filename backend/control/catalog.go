@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
@@ -70,6 +71,10 @@ type Options struct {
 	// HostHold is how long a host that was given up stays its tenant's; 0
 	// means 7 days.
 	HostHold time.Duration
+	// AccessKeep and AccessAge bound the records of access: how many are kept,
+	// and for how long. 0 means [DefaultAccessKeep] and [DefaultAccessAge].
+	AccessKeep int
+	AccessAge  time.Duration
 	// Settle is how soon every process on this catalog learns of a change; 0
 	// means 1 s.
 	Settle time.Duration
@@ -90,6 +95,9 @@ type Catalog struct {
 	siteURL              func(tenant.Slug) string
 	purgeAfter, hostHold time.Duration
 	settle               time.Duration
+	accessKeep           int
+	accessAge            time.Duration
+	accessAdded          atomic.Int64 // since the last trim by SaveAccess
 	crashAt              func(string) // set by tests only
 }
 
@@ -110,6 +118,7 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 	c := &Catalog{
 		db: o.DB, plans: o.Plans, isolation: o.Isolation, now: o.Now, baseDomain: o.BaseDomain, siteURL: o.SiteURL,
 		settle:     cmp.Or(o.Settle, time.Second),
+		accessKeep: cmp.Or(o.AccessKeep, DefaultAccessKeep), accessAge: cmp.Or(o.AccessAge, DefaultAccessAge),
 		purgeAfter: cmp.Or(o.PurgeAfter, 30*24*time.Hour), hostHold: cmp.Or(o.HostHold, 7*24*time.Hour),
 	}
 	if err := migrate(ctx, o); err != nil {

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -100,13 +99,9 @@ func (a *api) refresh(r *http.Request) {
 
 func (a *api) listTenants(w http.ResponseWriter, r *http.Request) error {
 	params := r.URL.Query()
-	limit := 100
-	if s := params.Get("limit"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 1000 {
-			return badField("limit", "expected 1 to 1000")
-		}
-		limit = n
+	limit, err := pageLimit(params)
+	if err != nil {
+		return err
 	}
 	after := params.Get("after")
 	if after != "" {
