@@ -150,6 +150,7 @@ func (r *Recorder) Record(e Event) {
 		e.Time = r.opts.Now()
 	}
 	r.mu.Lock()
+	before := r.made
 	switch {
 	case r.closed:
 		r.stats.Dropped += max(e.Count, 1)
@@ -161,8 +162,11 @@ func (r *Recorder) Record(e Event) {
 			r.stats.Recorded += e.Count
 		}
 	}
+	queued := r.made > before
 	r.mu.Unlock()
-	r.signal()
+	if queued { // an event that was only counted wakes nobody
+		r.signal()
+	}
 }
 
 // push queues a record for every sink, and reports whether one has room for
