@@ -179,7 +179,7 @@ func (c *Catalog) change(ctx context.Context, f func(tx sqldb.Conn, revision int
 	})
 }
 
-const tenantColumns = `id, slug, name, plan, status, limits, isolation, created_at, updated_at, purge_at`
+const tenantColumns = `id, slug, name, plan, status, limits, isolation, created_at, updated_at, purge_at, upstreams`
 
 // Get returns one tenant with its hosts, or [tenant.ErrNotFound].
 func (c *Catalog) Get(ctx context.Context, slug tenant.Slug) (t Tenant, err error) {
@@ -245,8 +245,9 @@ func scanTenant(rows *sql.Rows) (t Tenant, err error) {
 		slug, status            string
 		created, updated, purge int64
 		hosts, config           sql.NullString
+		upstreams               string
 	)
-	err = rows.Scan(&t.ID, &slug, &t.Name, &t.Plan, &status, &t.Limits, &t.Isolation, &created, &updated, &purge, &hosts, &config)
+	err = rows.Scan(&t.ID, &slug, &t.Name, &t.Plan, &status, &t.Limits, &t.Isolation, &created, &updated, &purge, &upstreams, &hosts, &config)
 	if err != nil {
 		return t, err
 	}
@@ -260,7 +261,7 @@ func scanTenant(rows *sql.Rows) (t Tenant, err error) {
 		t.Hosts = strings.Split(hosts.String, " ")
 		slices.Sort(t.Hosts)
 	}
-	t.Config = parseConfig(config.String)
+	t.Config, t.Upstreams = parseConfig(config.String), splitUpstreams(upstreams)
 	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
 	if purge != 0 {
 		t.PurgeAt = time.UnixMicro(purge).UTC()

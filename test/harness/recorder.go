@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -34,6 +35,9 @@ func StartRecorder(t testing.TB) *Recorder {
 	t.Cleanup(func() { server.Close() })
 	return r
 }
+
+// Address is where it listens.
+func (r *Recorder) Address() string { return fmt.Sprintf("127.0.0.1:%d", r.Port) }
 
 // ServeHTTP implements http.Handler.
 func (r *Recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
