@@ -32,6 +32,10 @@ type dataConfig struct {
 	plans     string
 	isolation string
 	mostOpen  int
+
+	// Of the server alone; 0 elsewhere.
+	auditKeep int
+	auditAge  time.Duration
 }
 
 func (c *dataConfig) register(f *flags) {
@@ -72,7 +76,8 @@ func (c *dataConfig) open(ctx context.Context) (_ *backend, err error) {
 	if err := c.connect(ctx, b); err != nil {
 		return nil, err
 	}
-	b.catalog, err = control.Open(ctx, control.Options{DB: b.db, Owner: b.owner, Plans: plans, Isolation: isolation, BaseDomain: c.baseDomain, SiteURL: c.siteURL})
+	b.catalog, err = control.Open(ctx, control.Options{DB: b.db, Owner: b.owner, Plans: plans, Isolation: isolation, BaseDomain: c.baseDomain, SiteURL: c.siteURL,
+		AccessKeep: c.auditKeep, AccessAge: c.auditAge})
 	if err != nil {
 		return nil, err
 	}

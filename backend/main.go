@@ -50,6 +50,7 @@ func commands() []command {
 		{"serve", "serve the API (the default)", serve},
 		{"tenant", "create, change, move, export and remove tenants", tenantMain},
 		{"key", "create, list and revoke tenants' API keys", keyMain},
+		{"audit", "list attempts to cross from one tenant to another", auditMain},
 		{"backup", "copy the SQLite files while the server runs", backup},
 		{"migrate", "bring tenants' tables up to date, or say which are not", migrate},
 		{"token", "print a bearer token for a tenant's user", mintToken},

@@ -44,6 +44,8 @@ func (c *serveConfig) register(f *flags) {
 	f.StringVar(&c.smtpURL, "smtp-url", "", "mail server, such as smtp://user:password@host:587 (also as SMTP_URL); empty writes mail into data/outbox")
 	f.StringVar(&c.mailFrom, "mail-from", "", "sender of mail; empty means petstore@ the base domain")
 	f.StringVar(&c.resolver, "dns-resolver", "", "address of the DNS resolver that proofs of tenants' own domains are looked up at; empty means the system's")
+	f.IntVar(&c.auditKeep, "audit-records", control.DefaultAccessKeep, "how many records of attempts to cross between tenants are kept")
+	f.DurationVar(&c.auditAge, "audit-age", control.DefaultAccessAge, "for how long they are kept")
 	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "least level to log: DEBUG, INFO, WARN or ERROR")
 }
 
@@ -67,6 +69,9 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 	}
 	if _, _, err := c.check(); err != nil {
 		return err
+	}
+	if c.auditKeep < 1 || c.auditAge < time.Second {
+		return usageError{errors.New("reading --audit-records and --audit-age: expected at least 1 and 1s")}
 	}
 	log := slog.New(slog.NewJSONHandler(env.stderr, &slog.HandlerOptions{Level: c.logLevel}))
 

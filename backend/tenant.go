@@ -34,9 +34,9 @@ type tenantRun struct {
 }
 
 type tenantOptions struct {
-	name, plan, isolation, email, limits, hosts, to, confirm, slug, output string
-	noSample                                                               bool
-	set                                                                    map[string]bool
+	name, plan, isolation, email, limits, hosts, upstreams, to, confirm, slug, output string
+	noSample                                                                          bool
+	set                                                                               map[string]bool
 }
 
 func tenantCommands() []tenantCommand {
@@ -45,9 +45,9 @@ func tenantCommands() []tenantCommand {
 	}
 	return []tenantCommand{
 		{"list", "", "list all tenants", (*tenantRun).listAll},
-		{"create", "SLUG", "set a tenant up (--name, --plan, --email, --isolation, --no-sample-pet)", (*tenantRun).create},
+		{"create", "SLUG", "set a tenant up (--name, --plan, --email, --isolation, --upstreams, --no-sample-pet)", (*tenantRun).create},
 		{"show", "SLUG", "show a tenant and its latest events", (*tenantRun).show},
-		{"set", "SLUG", "change a tenant (--name, --plan, --limits, --hosts)", (*tenantRun).set},
+		{"set", "SLUG", "change a tenant (--name, --plan, --limits, --hosts, --upstreams)", (*tenantRun).set},
 		{"suspend", "SLUG", "refuse a tenant's requests and keep its data", status(tenant.Suspended)},
 		{"activate", "SLUG", "serve a suspended or deactivated tenant again", status(tenant.Active)},
 		{"deactivate", "SLUG", "refuse a tenant's requests and purge it after a while", status(tenant.Deactivated)},
@@ -89,6 +89,7 @@ func (c tenantCommand) parse(ctx context.Context, env environment, args []string
 	f.StringVar(&o.email, "email", "", "address of the tenant's administrator, for the welcome mail")
 	f.StringVar(&o.limits, "limits", "", "limits that replace the plan's, such as \"200/1h 10/1s\"")
 	f.StringVar(&o.hosts, "hosts", "", "the tenant's own domains, separated by commas")
+	f.StringVar(&o.upstreams, "upstreams", "", "the tenant's own backends, such as 10.20.0.7:8080, separated by commas; empty for the shared ones")
 	f.StringVar(&o.to, "to", "", "where to move: shared, schema or database")
 	f.StringVar(&o.confirm, "confirm", "", "the slug again, to be sure")
 	f.StringVar(&o.slug, "slug", "", "slug of the imported tenant, if not the archive's")
@@ -141,7 +142,7 @@ func (t *tenantRun) listAll(ctx context.Context) error {
 func (t *tenantRun) create(ctx context.Context) error {
 	o := t.opts
 	created, err := t.catalog.Create(ctx, control.New{
-		Slug: t.args[0], Name: o.name, Plan: o.plan, Isolation: o.isolation, AdminEmail: o.email, NoSamplePet: o.noSample,
+		Slug: t.args[0], Name: o.name, Plan: o.plan, Isolation: o.isolation, AdminEmail: o.email, NoSamplePet: o.noSample, Upstreams: words(o.upstreams),
 	}, "")
 	return t.printCreated(created, err)
 }
@@ -168,7 +169,7 @@ func (t *tenantRun) show(ctx context.Context) error {
 	out.SetIndent("", "  ")
 	return out.Encode(map[string]any{
 		"id": one.ID, "slug": one.Slug, "name": one.Name, "plan": one.Plan, "status": one.Status, "limits": one.Limits,
-		"isolation": one.Isolation, "hosts": one.Hosts, "created_at": one.CreatedAt, "updated_at": one.UpdatedAt, "events": events,
+		"isolation": one.Isolation, "hosts": one.Hosts, "upstreams": one.Upstreams, "created_at": one.CreatedAt, "updated_at": one.UpdatedAt, "events": events,
 	})
 }
 
@@ -185,13 +186,22 @@ func (t *tenantRun) set(ctx context.Context) error {
 		p.Limits = &o.limits
 	}
 	if o.set["hosts"] {
-		hosts := strings.FieldsFunc(o.hosts, func(r rune) bool { return r == ',' || r == ' ' })
+		hosts := words(o.hosts)
 		p.Hosts = &hosts
 	}
-	if p.Name == nil && p.Plan == nil && p.Limits == nil && p.Hosts == nil {
-		return usageError{errors.New("expected something to change: --name, --plan, --limits or --hosts")}
+	if o.set["upstreams"] {
+		upstreams := words(o.upstreams)
+		p.Upstreams = &upstreams
+	}
+	if p == (control.Patch{}) {
+		return usageError{errors.New("expected something to change: --name, --plan, --limits, --hosts or --upstreams")}
 	}
 	return t.change(ctx, p)
+}
+
+// words splits a list at commas and spaces.
+func words(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func (t *tenantRun) change(ctx context.Context, p control.Patch) error {

@@ -10,7 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/audit"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/ratelimit"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
@@ -52,7 +51,7 @@ type App struct {
 	plans    plans
 	registry *pooled[*tenants]
 	limiter  *pooled[ratelimit.Limiter]
-	auditor  *pooled[*audit.Recorder]
+	auditor  *pooled[*trail]
 	guessed  *pooled[*guesses]
 	signer   lazySigner
 
@@ -105,7 +104,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.restoreLimits(ctx)
-	if a.auditor, err = a.Audit.open(repl); err != nil {
+	if a.auditor, err = a.Audit.open(repl, a.Identity); err != nil {
 		return err
 	}
 	events, err := ctx.App("events")
@@ -133,6 +132,9 @@ func (a *App) Start() error {
 	}
 	if err := a.signer.load(); err != nil {
 		return err
+	}
+	if a.auditor != nil {
+		a.auditor.value.signer.Store(a.signer.signer)
 	}
 	a.started = true
 	a.registry.value.store.start(a.ctx.Storage())

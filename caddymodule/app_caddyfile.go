@@ -41,6 +41,7 @@ import (
 //	        roll_keep <n>
 //	    }
 //	    audit log
+//	    audit http <url>
 //	    guesses <limit>|off
 //	    max_tenant_series <n>
 //	}

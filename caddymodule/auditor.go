@@ -11,7 +11,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/audit"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/resolve"
@@ -33,88 +32,64 @@ type AuditConfig struct {
 
 	// Record to Caddy's log too, as the logger `tenancy.audit`.
 	Log bool `json:"log,omitempty"`
+
+	// Post records to this URL too, in batches, signed by the identity key; a
+	// backend of any kind can take them. What it could not take is posted again
+	// until it does. Placeholders may keep it out of the configuration.
+	HTTP string `json:"http,omitempty"`
 }
 
-// open finds or makes the recorder, or returns nil if there is nothing to
-// record to. The file itself is opened when the first record is written.
-func (c AuditConfig) open(repl *caddy.Replacer) (*pooled[*audit.Recorder], error) {
-	file := repl.ReplaceAll(c.File, "")
-	if file == "" && c.File != "" {
-		return nil, errors.New("tenancy: the name of the audit file is empty")
+// resolved returns the configuration without placeholders.
+func (c AuditConfig) resolved(repl *caddy.Replacer) (AuditConfig, error) {
+	for _, p := range []struct {
+		value *string
+		what  string
+	}{
+		{&c.File, "name of the audit file"},
+		{&c.HTTP, "URL of the audit receiver"},
+	} {
+		if *p.value == "" {
+			continue
+		}
+		if *p.value = repl.ReplaceAll(*p.value, ""); *p.value == "" {
+			return c, fmt.Errorf("tenancy: the %s is empty", p.what)
+		}
 	}
-	if file == "" && !c.Log {
+	return c, nil
+}
+
+// open finds or makes the trail, or returns nil if there is nothing to record
+// to. No file is opened and nothing is dialled before the first record.
+func (c AuditConfig) open(repl *caddy.Replacer, id IdentityConfig) (*pooled[*trail], error) {
+	c, err := c.resolved(repl)
+	if err != nil {
+		return nil, err
+	}
+	if c.HTTP != "" && id.Key == "" {
+		return nil, errors.New("tenancy: audit http: no key to sign with; expected 'identity_key FILE'")
+	}
+	if c.File == "" && c.HTTP == "" && !c.Log {
 		return nil, nil
 	}
-	key := fmt.Sprintf("audit %q %d %d %v", file, c.RollSize, c.RollKeep, c.Log)
-	return hold(key, func() (*audit.Recorder, error) {
-		var sinks []audit.Sink
-		if file != "" {
-			sinks = append(sinks, &fileSink{path: file, options: audit.FileOptions{MaxSize: c.RollSize, Keep: c.RollKeep}})
-		}
-		if c.Log {
-			sinks = append(sinks, logSink{})
-		}
-		recorder, err := audit.Open(audit.Options{Sinks: sinks, Now: time.Now})
-		if err != nil {
-			return nil, fmt.Errorf("tenancy: %w", err)
-		}
-		return recorder, nil
-	})
+	key, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	return hold("audit "+string(key), func() (*trail, error) { return newTrail(c) })
 }
 
 // prepare makes the file's folder. It runs at Start, since validating a
 // configuration must not write.
 func (c AuditConfig) prepare(repl *caddy.Replacer) error {
-	file := repl.ReplaceAll(c.File, "")
-	if file == "" {
-		return nil
+	c, err := c.resolved(repl)
+	if err != nil || c.File == "" {
+		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(c.File), 0o700); err != nil {
 		return fmt.Errorf("tenancy: making the audit file's folder: %w", err)
 	}
 	return nil
 }
-
-// fileSink opens the file with the first record: a configuration is
-// provisioned to be validated too, and that must not write. The recorder calls
-// it from one goroutine.
-type fileSink struct {
-	path    string
-	options audit.FileOptions
-	sink    audit.Sink
-}
-
-func (f *fileSink) Write(records []audit.Record) error {
-	if f.sink == nil {
-		sink, err := audit.NewFile(f.path, f.options)
-		if err != nil {
-			return err
-		}
-		f.sink = sink
-	}
-	return f.sink.Write(records)
-}
-
-func (f *fileSink) Close() error {
-	if f.sink == nil {
-		return nil
-	}
-	return f.sink.Close()
-}
-
-// logSink writes records to Caddy's log. It asks for the logger each time,
-// because it outlives the configuration whose logger it would hold.
-type logSink struct{}
-
-func (logSink) Write(records []audit.Record) error {
-	log := caddy.Log().Named("tenancy.audit")
-	for i := range records {
-		log.Warn(records[i].Type, zap.Any("record", json.RawMessage(records[i].AppendJSON(nil))))
-	}
-	return nil
-}
-
-func (logSink) Close() error { return nil }
 
 // recordConflict writes down that parts of one request named different
 // tenants: somebody tries the door between two of them.

@@ -1,24 +1,41 @@
 package caddymodule
 
 import (
+	"strings"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/audit"
 )
 
 // unmarshal reads one place to record to; the dispenser is at the word "audit".
 func (c *AuditConfig) unmarshal(d *caddyfile.Dispenser) error {
 	words := d.RemainingArgs()
+	kind := ""
+	if len(words) > 0 {
+		kind = words[0]
+	}
 	switch {
-	case len(words) == 1 && words[0] == "log" && !c.Log:
+	case kind == "log" && len(words) == 1 && !c.Log:
 		c.Log = true
-		return nil
-	case len(words) == 2 && words[0] == "file" && words[1] != "" && c.File == "":
+	case kind == "http" && len(words) == 2 && words[1] != "" && c.HTTP == "":
+		c.HTTP = words[1]
+		if !strings.Contains(c.HTTP, "{") { // else what the placeholder stands for is known later
+			if err := audit.CheckURL(c.HTTP); err != nil {
+				return d.WrapErr(err)
+			}
+		}
+	case kind == "file" && len(words) == 2 && words[1] != "" && c.File == "":
 		c.File = words[1]
 	default:
-		return d.Err("audit: expected 'file PATH' or 'log', each at most once")
+		return d.Err("audit: expected 'file PATH', 'log' or 'http URL', each at most once")
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		option := d.Val()
+		if kind != "file" {
+			return d.Errf("audit: unknown option %q; 'audit %s' has none", option, kind)
+		}
 		switch option {
 		case "roll_size":
 			var text string

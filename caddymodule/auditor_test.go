@@ -81,9 +81,18 @@ func TestTheAuditFileHoldsAGoodChainAndFloodsAreCountedIntoOneRecord(t *testing.
 func TestMistakesInAuditAreNamed(t *testing.T) {
 	g := newGateway(t, appOptions, conflictSite)
 	for _, test := range []struct{ line, want string }{
-		{"audit", "expected 'file PATH' or 'log'"},
-		{"audit syslog", "expected 'file PATH' or 'log'"},
-		{"audit log x", "expected 'file PATH' or 'log'"},
+		{"audit", "expected 'file PATH', 'log' or 'http URL'"},
+		{"audit syslog", "expected 'file PATH', 'log' or 'http URL'"},
+		{"audit log x", "expected 'file PATH', 'log' or 'http URL'"},
+		{"audit log {\ncolour red\n}", `unknown option "colour"; 'audit log' has none`},
+		{"audit http", "expected 'file PATH', 'log' or 'http URL'"},
+		{"audit http http://a/ http://b/", "expected 'file PATH', 'log' or 'http URL'"},
+		{"audit http http://a/\naudit http http://b/", "each at most once"},
+		{"audit http http://a/ {\ncolour red\n}", `unknown option "colour"; 'audit http' has none`},
+		{"audit http 127.0.0.1:9000/audit", `expected a URL as in "http://host/audit"`},
+		{"audit http ftp://host/", `expected a URL as in "http://host/audit"`},
+		{"audit http {env.NOT_SET_ANYWHERE}", "the URL of the audit receiver is empty"},
+		{"audit http nonsense{env.NOT_SET_ANYWHERE}", `expected a URL as in "http://host/audit"`},
 		{"audit log\naudit log", "each at most once"},
 		{"audit file x {\nroll_size 1\n}", `bad size "1"; expected 1KiB to 1TiB`},
 		{"audit file x {\nroll_keep -1\n}", `bad number "-1"`},
@@ -94,5 +103,9 @@ func TestMistakesInAuditAreNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q:\n got %v\nwant %q", test.line, err, test.want)
 		}
+	}
+	options := strings.NewReplacer("identity_key {dir}/identity.key", "", "audit file {dir}/audit.jsonl", "audit http http://127.0.0.1:9/").Replace(appOptions)
+	if err := g.load(options, conflictSite); err == nil || !strings.Contains(err.Error(), "no key to sign with; expected 'identity_key FILE'") {
+		t.Errorf("without a key: %v", err)
 	}
 }

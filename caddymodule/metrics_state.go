@@ -17,7 +17,7 @@ type stateCollector struct {
 	mu   sync.Mutex
 	apps []*App
 
-	tenants, hosts, problems, age, credentialsAge, loads, failures, streams, storeCalls, storeErrors, auditRecords, auditDropped *prometheus.Desc
+	tenants, hosts, problems, age, credentialsAge, loads, failures, streams, storeCalls, storeErrors, auditRecords, auditDropped, auditErrors *prometheus.Desc
 }
 
 func newStateCollector(prefix string) *stateCollector {
@@ -36,7 +36,8 @@ func newStateCollector(prefix string) *stateCollector {
 		storeCalls:     desc("limiter_store_calls_total", "Scripts sent to the limiter's store; none if requests are counted in this process."),
 		storeErrors:    desc("limiter_errors_total", "Scripts that the limiter's store did not answer in time, or with an error."),
 		auditRecords:   desc("audit_records_total", "Events taken into the audit trail."),
-		auditDropped:   desc("audit_dropped_total", "Events lost to the audit trail because its queue was full or its sink failed."),
+		auditDropped:   desc("audit_dropped_total", "Events lost to the audit trail because a queue was full, counted for each sink that lacks them."),
+		auditErrors:    desc("audit_sink_errors_total", "Writes of audit records that failed; what could not be written waits and is written again."),
 	}
 }
 
@@ -54,7 +55,7 @@ func (c *stateCollector) remove(a *App) {
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.tenants, c.hosts, c.problems, c.age, c.credentialsAge, c.loads, c.failures, c.streams, c.storeCalls, c.storeErrors, c.auditRecords, c.auditDropped} {
+	for _, d := range []*prometheus.Desc{c.tenants, c.hosts, c.problems, c.age, c.credentialsAge, c.loads, c.failures, c.streams, c.storeCalls, c.storeErrors, c.auditRecords, c.auditDropped, c.auditErrors} {
 		out <- d
 	}
 }
@@ -96,6 +97,7 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 		s := a.auditor.value.Stats()
 		count(c.auditRecords, float64(s.Recorded))
 		count(c.auditDropped, float64(s.Dropped))
+		count(c.auditErrors, float64(s.SinkErrors))
 	}
 }
 

@@ -38,6 +38,7 @@ type manifest struct {
 	Name       string                     `json:"name"`
 	Plan       string                     `json:"plan"`
 	Limits     string                     `json:"limits"`
+	Upstreams  []string                   `json:"upstreams,omitempty"`
 	Config     map[string]json.RawMessage `json:"config"`
 	Pets       sum                        `json:"pets"`
 }
@@ -79,7 +80,7 @@ func (c *Catalog) export(ctx context.Context, slug tenant.Slug, w io.Writer) err
 		return err
 	}
 	m := manifest{Format: archiveFormat, ExportedAt: c.now().UTC(), Slug: slug.String(), Name: t.Name, Plan: string(t.Plan),
-		Limits: t.Limits, Config: map[string]json.RawMessage{}, Pets: total.sum()}
+		Limits: t.Limits, Upstreams: t.Upstreams, Config: map[string]json.RawMessage{}, Pets: total.sum()}
 	for _, s := range settings {
 		if m.Config[s.name], err = json.Marshal(s.value(t.Config)); err != nil {
 			return err

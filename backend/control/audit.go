@@ -106,8 +106,9 @@ type auditView struct {
 	Limits    string   `json:"limits,omitempty"`
 	Isolation string   `json:"isolation"`
 	Hosts     []string `json:"hosts,omitempty"`
+	Upstreams []string `json:"upstreams,omitempty"`
 }
 
 func viewOf(t Tenant) auditView {
-	return auditView{t.Name, string(t.Plan), t.Status.String(), t.Limits, string(t.Isolation), t.Hosts}
+	return auditView{t.Name, string(t.Plan), t.Status.String(), t.Limits, string(t.Isolation), t.Hosts, t.Upstreams}
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
@@ -70,6 +71,10 @@ type Options struct {
 	// HostHold is how long a host that was given up stays its tenant's; 0
 	// means 7 days.
 	HostHold time.Duration
+	// AccessKeep and AccessAge bound the records of access: how many are kept,
+	// and for how long. 0 means [DefaultAccessKeep] and [DefaultAccessAge].
+	AccessKeep int
+	AccessAge  time.Duration
 	// Settle is how soon every process on this catalog learns of a change; 0
 	// means 1 s.
 	Settle time.Duration
@@ -90,6 +95,9 @@ type Catalog struct {
 	siteURL              func(tenant.Slug) string
 	purgeAfter, hostHold time.Duration
 	settle               time.Duration
+	accessKeep           int
+	accessAge            time.Duration
+	accessAdded          atomic.Int64 // since the last trim by SaveAccess
 	crashAt              func(string) // set by tests only
 }
 
@@ -110,6 +118,7 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 	c := &Catalog{
 		db: o.DB, plans: o.Plans, isolation: o.Isolation, now: o.Now, baseDomain: o.BaseDomain, siteURL: o.SiteURL,
 		settle:     cmp.Or(o.Settle, time.Second),
+		accessKeep: cmp.Or(o.AccessKeep, DefaultAccessKeep), accessAge: cmp.Or(o.AccessAge, DefaultAccessAge),
 		purgeAfter: cmp.Or(o.PurgeAfter, 30*24*time.Hour), hostHold: cmp.Or(o.HostHold, 7*24*time.Hour),
 	}
 	if err := migrate(ctx, o); err != nil {
@@ -170,7 +179,7 @@ func (c *Catalog) change(ctx context.Context, f func(tx sqldb.Conn, revision int
 	})
 }
 
-const tenantColumns = `id, slug, name, plan, status, limits, isolation, created_at, updated_at, purge_at`
+const tenantColumns = `id, slug, name, plan, status, limits, isolation, created_at, updated_at, purge_at, upstreams`
 
 // Get returns one tenant with its hosts, or [tenant.ErrNotFound].
 func (c *Catalog) Get(ctx context.Context, slug tenant.Slug) (t Tenant, err error) {
@@ -236,8 +245,9 @@ func scanTenant(rows *sql.Rows) (t Tenant, err error) {
 		slug, status            string
 		created, updated, purge int64
 		hosts, config           sql.NullString
+		upstreams               string
 	)
-	err = rows.Scan(&t.ID, &slug, &t.Name, &t.Plan, &status, &t.Limits, &t.Isolation, &created, &updated, &purge, &hosts, &config)
+	err = rows.Scan(&t.ID, &slug, &t.Name, &t.Plan, &status, &t.Limits, &t.Isolation, &created, &updated, &purge, &upstreams, &hosts, &config)
 	if err != nil {
 		return t, err
 	}
@@ -251,7 +261,7 @@ func scanTenant(rows *sql.Rows) (t Tenant, err error) {
 		t.Hosts = strings.Split(hosts.String, " ")
 		slices.Sort(t.Hosts)
 	}
-	t.Config = parseConfig(config.String)
+	t.Config, t.Upstreams = parseConfig(config.String), splitUpstreams(upstreams)
 	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
 	if purge != 0 {
 		t.PurgeAt = time.UnixMicro(purge).UTC()

@@ -69,9 +69,9 @@ func (c *Catalog) claim(ctx context.Context, t Tenant, n New, key string) (tenan
 	t.ID, t.CreatedAt, t.UpdatedAt = newTenantID(), now, now
 	err := c.change(ctx, func(tx sqldb.Conn, revision int64) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO tenants
-			(id, slug, skeleton, name, plan, status, limits, isolation, created_at, updated_at, purge_at, revision)
-			VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, $8, 0, $9)`,
-			t.ID, t.Slug.String(), skeleton(t.Slug), t.Name, string(t.Plan), t.Status.String(), string(t.Isolation), now.UnixMicro(), revision)
+			(id, slug, skeleton, name, plan, status, limits, isolation, created_at, updated_at, purge_at, upstreams, revision)
+			VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, $8, 0, $9, $10)`,
+			t.ID, t.Slug.String(), skeleton(t.Slug), t.Name, string(t.Plan), t.Status.String(), string(t.Isolation), now.UnixMicro(), joinUpstreams(t.Upstreams), revision)
 		if err != nil {
 			return err
 		}

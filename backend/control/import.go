@@ -24,7 +24,9 @@ func (c *Catalog) Import(ctx context.Context, r io.Reader, slug, isolation strin
 	if err != nil {
 		return Created{}, fmt.Errorf("importing: %w", err)
 	}
-	n := New{Slug: m.Slug, Name: m.Name, Plan: m.Plan, Isolation: isolation, NoSamplePet: true, importing: true}
+	// Its backends come with the record: the tenant is never led to the shared
+	// ones in between.
+	n := New{Slug: m.Slug, Name: m.Name, Plan: m.Plan, Isolation: isolation, Upstreams: m.Upstreams, NoSamplePet: true, importing: true}
 	if slug != "" {
 		n.Slug = slug
 	}

@@ -13,8 +13,8 @@ import (
 const resumeAge = 10 * time.Second
 
 // RunJobs finishes what was cut off before, and then, until ctx ends, sends
-// mail, finishes tenants and moves, and purges what is due. A failure is
-// logged and tried again.
+// mail, finishes tenants and moves, purges what is due and trims the records of
+// access. A failure is logged and tried again.
 func (c *Catalog) RunJobs(ctx context.Context, mail Sender, log *slog.Logger) {
 	report := func(what string, n int, err error) {
 		switch {
@@ -31,6 +31,8 @@ func (c *Catalog) RunJobs(ctx context.Context, mail Sender, log *slog.Logger) {
 		report("set tenants up", n, err)
 		n, err = c.PurgeDue(ctx)
 		report("purge tenants", n, err)
+		n, err = c.TrimAccess(ctx)
+		report("trim access records", n, err)
 	}
 	all(0)
 	often, seldom := time.NewTicker(time.Second), time.NewTicker(30*time.Second)

@@ -33,6 +33,8 @@ type Patch struct {
 	Status *tenant.Status
 	Limits *string
 	Hosts  *[]string
+	// Upstreams are the tenant's own backends; none means the shared ones.
+	Upstreams *[]string
 }
 
 func (c *Catalog) checkPatch(p *Patch) error {
@@ -48,6 +50,11 @@ func (c *Catalog) checkPatch(p *Patch) error {
 	}
 	if p.Hosts != nil {
 		c.checkHosts(&bad, p.Hosts)
+	}
+	if p.Upstreams != nil {
+		list := *p.Upstreams // the caller's stays as it is
+		checkUpstreams(&bad, &list)
+		p.Upstreams = &list
 	}
 	return bad.Err()
 }
@@ -95,6 +102,9 @@ func (c *Catalog) Change(ctx context.Context, slug tenant.Slug, p Patch) (t Tena
 			}
 			t.Hosts = *p.Hosts
 		}
+		if p.Upstreams != nil {
+			t.Upstreams = *p.Upstreams
+		}
 		t.UpdatedAt = now
 		if err := writeTenant(ctx, tx, t, revision); err != nil {
 			return err
@@ -113,9 +123,9 @@ func writeTenant(ctx context.Context, tx sqldb.Conn, t Tenant, revision int64) e
 		purge = t.PurgeAt.UnixMicro()
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE tenants SET name = $2, plan = $3, status = $4, limits = $5, isolation = $6,
-		updated_at = $7, purge_at = $8, revision = $9 WHERE slug = $1`,
+		updated_at = $7, purge_at = $8, upstreams = $9, revision = $10 WHERE slug = $1`,
 		t.Slug.String(), t.Name, string(t.Plan), t.Status.String(), t.Limits, string(t.Isolation),
-		t.UpdatedAt.UnixMicro(), purge, revision)
+		t.UpdatedAt.UnixMicro(), purge, joinUpstreams(t.Upstreams), revision)
 	return err
 }
 
@@ -195,7 +205,7 @@ func (c *Catalog) purge(ctx context.Context, slug tenant.Slug) error {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM schema_status WHERE place = $1`, slug.String()); err != nil {
 				return err
 			}
-			t.Status, t.Name, t.Hosts, t.Limits, t.PurgeAt, t.UpdatedAt = tenant.Purged, slug.String(), nil, "", time.Time{}, c.now().UTC()
+			t.Status, t.Name, t.Hosts, t.Upstreams, t.Limits, t.PurgeAt, t.UpdatedAt = tenant.Purged, slug.String(), nil, nil, "", time.Time{}, c.now().UTC()
 			if err := writeTenant(ctx, tx, t, revision); err != nil {
 				return err
 			}

@@ -45,6 +45,8 @@ type New struct {
 	Isolation string
 	// AdminEmail is where the welcome mail goes; empty sends none.
 	AdminEmail string
+	// Upstreams are the tenant's own backends; none means the shared ones.
+	Upstreams []string `json:",omitempty"` // left out of the hash of a request without
 	// NoSamplePet leaves the tenant without the pet that others begin with.
 	NoSamplePet bool
 
@@ -80,6 +82,8 @@ func (c *Catalog) checkNew(n New) (Tenant, error) {
 		}
 	}
 	checkEmail(&bad, n.AdminEmail)
+	checkUpstreams(&bad, &n.Upstreams)
+	t.Upstreams = n.Upstreams
 	t.Slug, t.Name, t.Plan, t.Isolation, t.Status = slug, n.Name, plan, isolation, tenant.Provisioning
 	return t, bad.Err()
 }

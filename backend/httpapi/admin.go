@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ type tenantJSON struct {
 	Limits    string            `json:"limits"`
 	Isolation string            `json:"isolation"`
 	Hosts     []string          `json:"hosts"`
+	Upstreams []string          `json:"upstreams"`
 	URLs      map[string]string `json:"urls"`
 	CreatedAt time.Time         `json:"created_at"`
 	UpdatedAt time.Time         `json:"updated_at"`
@@ -30,12 +30,15 @@ func (a *api) tenantToJSON(t control.Tenant) tenantJSON {
 	site := a.SiteURL(t.Slug)
 	out := tenantJSON{
 		ID: t.ID, Slug: t.Slug.String(), Name: t.Name, Plan: string(t.Plan), Status: t.Status.String(),
-		Limits: t.Limits, Isolation: string(t.Isolation), Hosts: t.Hosts,
+		Limits: t.Limits, Isolation: string(t.Isolation), Hosts: t.Hosts, Upstreams: t.Upstreams,
 		URLs:      map[string]string{"site": site + "/", "pets": site + "/api/pets"},
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt,
 	}
 	if out.Hosts == nil {
 		out.Hosts = []string{}
+	}
+	if out.Upstreams == nil {
+		out.Upstreams = []string{}
 	}
 	if !t.PurgeAt.IsZero() {
 		out.PurgeAt = &t.PurgeAt
@@ -48,7 +51,7 @@ func (a *api) createTenant(w http.ResponseWriter, r *http.Request) error {
 	sample := true
 	err := readObject(w, r, map[string]field{
 		"slug": text(&n.Slug), "name": text(&n.Name), "plan": text(&n.Plan), "isolation": text(&n.Isolation),
-		"admin_email": text(&n.AdminEmail), "sample_pet": boolean(&sample),
+		"admin_email": text(&n.AdminEmail), "sample_pet": boolean(&sample), "upstreams": texts("upstreams", &n.Upstreams),
 	})
 	if err != nil {
 		return err
@@ -100,13 +103,9 @@ func (a *api) refresh(r *http.Request) {
 
 func (a *api) listTenants(w http.ResponseWriter, r *http.Request) error {
 	params := r.URL.Query()
-	limit := 100
-	if s := params.Get("limit"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 1000 {
-			return badField("limit", "expected 1 to 1000")
-		}
-		limit = n
+	limit, err := pageLimit(params)
+	if err != nil {
+		return err
 	}
 	after := params.Get("after")
 	if after != "" {
@@ -162,11 +161,11 @@ func (a *api) patchTenant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var name, plan, status, limits string
-	var hosts []string
-	var hasName, hasPlan, hasStatus, hasLimits, hasHosts bool
+	var hosts, upstreams []string
+	var hasName, hasPlan, hasStatus, hasLimits, hasHosts, hasUpstreams bool
 	err = readObject(w, r, map[string]field{
 		"name": given(&hasName, text(&name)), "plan": given(&hasPlan, text(&plan)),
-		"hosts":  given(&hasHosts, texts("hosts", &hosts)),
+		"hosts": given(&hasHosts, texts("hosts", &hosts)), "upstreams": given(&hasUpstreams, texts("upstreams", &upstreams)),
 		"status": given(&hasStatus, text(&status)), "limits": given(&hasLimits, optionalText(&limits)),
 	})
 	if err != nil {
@@ -184,6 +183,9 @@ func (a *api) patchTenant(w http.ResponseWriter, r *http.Request) error {
 	}
 	if hasHosts {
 		p.Hosts = &hosts
+	}
+	if hasUpstreams {
+		p.Upstreams = &upstreams
 	}
 	if hasStatus {
 		to, err := tenant.ParseStatus(status)

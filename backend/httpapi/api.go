@@ -96,6 +96,9 @@ func (a *api) routes(mux *http.ServeMux) {
 		"/api/admin/revocations":              {"GET": a.forAdmin(a.listRevocations), "POST": a.forAdmin(a.createRevocation)},
 		"/api/admin/revocations/{id}":         {"DELETE": a.forAdmin(a.deleteRevocation)},
 
+		"/api/admin/audit": {"GET": a.forAdmin(a.listAccess)},
+		auditRoute:         {"POST": a.takeAccess},
+
 		"/.well-known/jwks.json": {"GET": a.serveJWKS},
 
 		"/healthz": {"GET": a.healthz},
@@ -105,8 +108,8 @@ func (a *api) routes(mux *http.ServeMux) {
 	a.hostRoutes(byPath)
 	for path, methods := range byPath {
 		guard := func(h handler) handler { return h }
-		if strings.HasPrefix(path, "/api/admin/") || path == "/metrics" {
-			guard = a.adminOnly
+		if strings.HasPrefix(path, "/api/admin/") || path == auditRoute || path == "/metrics" {
+			guard = a.notForTenants
 		}
 		allowed := allow(methods)
 		for method, h := range methods {
@@ -117,7 +120,7 @@ func (a *api) routes(mux *http.ServeMux) {
 			return newProblem(http.StatusMethodNotAllowed, "expected one of "+allowed)
 		})))
 	}
-	mux.Handle("/api/admin/", a.serve("/api/admin/", a.adminOnly(noSuchResource)))
+	mux.Handle("/api/admin/", a.serve("/api/admin/", a.notForTenants(noSuchResource)))
 	mux.Handle("/", a.serve("/", noSuchResource))
 }
 

@@ -162,3 +162,40 @@ func TestOperatorLeadsATenantThroughItsLife(t *testing.T) {
 	w.expect(404, w.do("POST", "/api/admin/tenants/nobody/purge", `{"confirm":"nobody"}`, operator))
 	w.expect(404, w.do("POST", "/api/admin/tenants/nobody/move", `{"isolation":"schema"}`, operator))
 }
+
+func TestOperatorGivesATenantBackendsOfItsOwn(t *testing.T) {
+	w := newWorld(t)
+	const path = "/api/admin/tenants/"
+	upstreams := func(a answer) string {
+		var got struct{ Upstreams []string }
+		if err := json.Unmarshal([]byte(a.body), &got); err != nil || got.Upstreams == nil {
+			t.Errorf("reading %s: %v", a.body, err)
+		}
+		return strings.Join(got.Upstreams, " ")
+	}
+	if got := upstreams(w.expect(201, w.do("POST", "/api/admin/tenants", `{"slug":"silo","upstreams":["10.0.0.1:9000"]}`, operator))); got != "10.0.0.1:9000" {
+		t.Errorf("created with %q", got)
+	}
+	for _, test := range []struct{ body, want string }{
+		{`{"upstreams":["10.0.0.2:9000","Silo.Example:80"]}`, "10.0.0.2:9000 silo.example:80"},
+		{`{"name":"Silo"}`, "10.0.0.2:9000 silo.example:80"},
+		{`{"upstreams":[]}`, ""},
+		{`{"upstreams":["[::ffff:10.0.0.3]:80"]}`, "10.0.0.3:80"},
+		{`{"upstreams":null}`, ""},
+	} {
+		if got := upstreams(w.expect(200, w.do("PATCH", path+"silo", test.body, operator))); got != test.want {
+			t.Errorf("%s: got %q, expected %q", test.body, got, test.want)
+		}
+		if got := upstreams(w.expect(200, w.do("GET", path+"silo", "", operator))); got != test.want {
+			t.Errorf("%s: then %q, expected %q", test.body, got, test.want)
+		}
+	}
+	for body, field := range map[string]string{
+		`{"upstreams":["10.0.0.1:9000","10.0.0.2"]}`: "upstreams[1]", `{"upstreams":["10.0.0.1:9000",7]}`: "upstreams[1]",
+		`{"upstreams":"10.0.0.1:9000"}`: "upstreams", `{"upstreams":[` + strings.Repeat(`"x",`, 16) + `"x"]}`: "upstreams",
+	} {
+		if a := w.do("PATCH", path+"acme", body, operator); a.status != 400 || fields(t, a) != field {
+			t.Errorf("%s: got %d %s", body, a.status, a.body)
+		}
+	}
+}

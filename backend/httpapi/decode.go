@@ -16,7 +16,7 @@ import (
 // Limits on a JSON body.
 const (
 	maxBody  = 1 << 20 // bytes
-	maxDepth = 8       // levels of nesting; nothing that is asked for needs more than 2
+	maxDepth = 8       // levels of nesting; nothing that is asked for needs more than 4
 )
 
 // field sets one field of a request from its JSON; null is "null".
@@ -30,18 +30,27 @@ type field func(json.RawMessage) error
 // field, as are unknown keys, trailing data and deep nesting, because two
 // readers of one body must never read two different things.
 func readObject(w http.ResponseWriter, r *http.Request, fields map[string]field) error {
-	if err := checkContentType(r); err != nil {
+	body, err := readBody(w, r)
+	if err != nil {
 		return err
+	}
+	return decodeObject(body, fields)
+}
+
+// readBody reads a request's JSON as it was sent.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if err := checkContentType(r); err != nil {
+		return nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return err
+			return nil, err
 		}
-		return newProblem(http.StatusBadRequest, "the body could not be read")
+		return nil, newProblem(http.StatusBadRequest, "the body could not be read")
 	}
-	return decodeObject(body, fields)
+	return body, nil
 }
 
 func checkContentType(r *http.Request) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 var jsonNull = []byte("null")
@@ -41,6 +42,18 @@ func boolean(to *bool) field {
 			return nil
 		}
 		return errors.New("expected true or false")
+	}
+}
+
+// integer sets a number without fraction or exponent.
+func integer(to *int64) field {
+	return func(raw json.RawMessage) error {
+		n, err := strconv.ParseInt(string(raw), 10, 64)
+		if err != nil {
+			return errors.New("expected a whole number")
+		}
+		*to = n
+		return nil
 	}
 }
 

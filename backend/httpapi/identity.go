@@ -41,10 +41,10 @@ func (a *api) forTenant(h tenantHandler) handler {
 	}
 }
 
-// adminOnly hides the operator's routes from whoever comes through a tenant's
-// site: the gateway adds the identity header there, and nothing else does. Any
-// value counts, also one that would not verify.
-func (a *api) adminOnly(h handler) handler {
+// notForTenants hides the routes of operators and gateways from whoever comes
+// through a tenant's site: the gateway adds the identity header there, and
+// nothing else does. Any value counts, also one that would not verify.
+func (a *api) notForTenants(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if _, present := r.Header[http.CanonicalHeaderKey(identity.HeaderName)]; present {
 			return noSuchResource(w, r)

@@ -62,7 +62,7 @@ func (a *api) logRequest(r *http.Request, seen *observation, rec *recorder, id s
 	switch {
 	case rec.code() >= 500:
 		level = slog.LevelError
-	case seen.route == "/healthz" || seen.route == "/readyz" || seen.route == "/metrics":
+	case seen.route == "/healthz" || seen.route == "/readyz" || seen.route == "/metrics" || seen.route == auditRoute && seen.err == nil:
 		level = slog.LevelDebug
 	}
 	// Every value of the client's is cut; the JSON handler escapes them.

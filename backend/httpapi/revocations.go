@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
@@ -45,13 +44,9 @@ func (a *api) createRevocation(w http.ResponseWriter, r *http.Request) error {
 
 func (a *api) listRevocations(w http.ResponseWriter, r *http.Request) error {
 	params := r.URL.Query()
-	limit := 100
-	if s := params.Get("limit"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 1000 {
-			return badField("limit", "expected 1 to 1000")
-		}
-		limit = n
+	limit, err := pageLimit(params)
+	if err != nil {
+		return err
 	}
 	list, err := a.Catalog.Revocations(r.Context(), params.Get("after"), limit+1)
 	if err != nil {

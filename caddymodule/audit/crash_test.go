@@ -57,7 +57,7 @@ func writeForever(path string) {
 		recs[i] = Record{Event: Event{Time: start, Type: "x", Path: strings.Repeat("p", 3000), Count: 1}}
 	}
 	for {
-		if err := s.Write(recs); err != nil {
+		if _, err := s.Write(recs); err != nil {
 			panic(err)
 		}
 		fmt.Println("wrote")
@@ -167,7 +167,7 @@ func TestNoSpaceLeftOnTheDeviceIsAnErrorOfTheSink(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.f, s.path = f, "/dev/full"
-	if err := s.Write(some(1)); !errors.Is(err, syscall.ENOSPC) {
+	if _, err := s.Write(some(1)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v, want ENOSPC", err)
 	}
 }

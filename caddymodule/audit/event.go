@@ -48,6 +48,10 @@ type Event struct {
 // Record is an event as sinks receive it: time set, values cut, Count at
 // least 1.
 type Record struct {
+	// ID is the record's own, made once by the recorder and the same however
+	// often and to whichever sink the record is given. Empty in a record that
+	// no recorder made.
+	ID string
 	Event
 	// Last is the time of the last event of an aggregated record, else zero.
 	Last time.Time

@@ -85,22 +85,22 @@ func checkWritable(path string) error {
 	return f.Close()
 }
 
-// Write appends the records as one write of the system, so that a crash can
+// Write appends all records or none, as one write of the system, so that a crash can
 // tear at most the end of a batch, and takes back what was written when the
 // disk is full.
-func (s *file) Write(records []Record) error {
+func (s *file) Write(records []Record) (taken int, err error) {
 	if err := s.ready(); err != nil {
-		return fmt.Errorf("writing audit file %q: %w", s.path, err)
+		return 0, fmt.Errorf("writing audit file %q: %w", s.path, err)
 	}
 	if err := s.append(records); err != nil {
-		return fmt.Errorf("writing audit file %q: %w", s.path, err)
+		return 0, fmt.Errorf("writing audit file %q: %w", s.path, err)
 	}
 	if s.size >= s.opts.MaxSize {
 		// The records are written. A rotation that fails is tried again at the
 		// next Write, which can report it.
 		_ = s.rotate()
 	}
-	return nil
+	return len(records), nil
 }
 
 func (s *file) append(records []Record) error {

@@ -33,7 +33,7 @@ func some(n int) []Record {
 
 func write(t testing.TB, s Sink, recs []Record) {
 	t.Helper()
-	if err := s.Write(recs); err != nil {
+	if _, err := s.Write(recs); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -210,7 +210,7 @@ func TestAFileOfSomebodyElseIsNotWritten(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "notes")
 		os.WriteFile(path, []byte(content), 0o600)
 		s := newFile(t, path, FileOptions{})
-		if err := s.Write(some(1)); err == nil || !strings.Contains(err.Error(), errNotRecord.Error()) {
+		if _, err := s.Write(some(1)); err == nil || !strings.Contains(err.Error(), errNotRecord.Error()) {
 			t.Errorf("%s: %v, want a refusal", name, err)
 		}
 		if read(t, path) != content {
@@ -224,7 +224,7 @@ func TestASecondWriterWaitsForTheFirst(t *testing.T) {
 	a, b := newFile(t, path, FileOptions{}), newFile(t, path, FileOptions{})
 	write(t, a, some(1))
 	before := read(t, path)
-	if err := b.Write(some(1)); err == nil || !strings.Contains(err.Error(), "another writer") {
+	if _, err := b.Write(some(1)); err == nil || !strings.Contains(err.Error(), "another writer") {
 		t.Errorf("the second writer got %v, want a lock error", err)
 	}
 	if read(t, path) != before {

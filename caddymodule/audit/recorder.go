@@ -2,29 +2,43 @@ package audit
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
 
 // Sink is where records go: a file, a log, a table.
 //
-// Write takes the records in order and all or none: after an error the same
-// records are given again, later and perhaps with others behind them. It must
-// not keep the slice. The recorder calls Write and Close from one goroutine at
-// a time, never on the request path; Write may block for a while, and what
-// comes meanwhile queues up.
+// Write takes records in order, beginning with the first, and returns how many
+// it took: fewer than all only with an error. Those that it did not take are
+// given again, later and perhaps with others behind them, each with the same
+// ID, so that a sink that cannot tell whether it took some may take them again
+// and drop the repeats. It must not keep the slice.
+//
+// The recorder calls Write and Close of one sink from one goroutine, never on
+// the request path. Write may block for a while: what comes meanwhile queues
+// up, and other sinks are not held up.
 type Sink interface {
-	Write([]Record) error
+	Write(records []Record) (taken int, err error)
 	Close() error
+}
+
+// Paced is a sink that wants a pause after each Write, so that what happens in
+// the meantime comes in one batch. Flush and Close do not wait for its end.
+type Paced interface {
+	Sink
+	Pace() time.Duration
 }
 
 // Options shape a [Recorder]. Zero values mean the defaults given.
 type Options struct {
 	// Sinks receive every record. A failing one does not hold up the others.
 	Sinks []Sink
-	// Queue is how many records may wait, in all and for each sink: 4096.
+	// Queue is how many records may wait for each sink, those included that it
+	// is writing: 4096.
 	Queue int
 	// Window is how long repeats of one client and type are counted before
 	// they are written as one record: one minute.
@@ -72,19 +86,16 @@ var ErrClosed = errors.New("audit recorder closed")
 // for concurrent use. [Open] makes one; the zero value is not usable.
 type Recorder struct {
 	opts Options
-	wake chan struct{}     // room for one: "there is something to do"
-	asks chan flushRequest // Flush, RecordSync and Close, answered by the goroutine
-	done chan struct{}     // closed when the goroutine has ended
+	// instance begins every record's ID, so that no two recorders make the same.
+	instance string
+	outs     []*outlet
+	quit     chan struct{} // closed when Close has ended
 
-	mu     sync.Mutex // guards what follows; never held across I/O
-	queue  []Record
+	mu     sync.Mutex // guards what follows and the outlets' shared part; never held across I/O
 	agg    *aggregator
-	unsaid int64 // dropped and not yet told in the trail
+	made   uint64 // records so far
 	stats  Stats
 	closed bool
-
-	// Owned by the goroutine.
-	outs []*outlet
 }
 
 // Stats are counts since Open.
@@ -99,34 +110,35 @@ type Stats struct {
 	// SinkErrors counts failed writes; the records of a failed write are kept
 	// and written again.
 	SinkErrors int64
-	// Pending is how many records wait to be written.
+	// Pending is how many records wait for the sink that most wait for.
 	Pending int64
 	// LastError is the text of the last failed write, empty when all sinks
 	// took their last write.
 	LastError string
 }
 
-// Open starts a recorder and its goroutine; Close ends it. It errs when there
-// is no sink: a recorder without one would only pretend.
+// Open starts a recorder with a goroutine for each sink; Close ends them. It
+// errs when there is no sink: a recorder without one would only pretend.
 func Open(o Options) (*Recorder, error) {
 	if len(o.Sinks) == 0 {
 		return nil, errors.New("opening audit recorder: expected at least one sink, found none")
 	}
 	o = o.withDefaults()
 	r := &Recorder{
-		opts: o,
-		wake: make(chan struct{}, 1),
-		asks: make(chan flushRequest),
-		done: make(chan struct{}),
-		agg:  newAggregator(o.Window, o.Burst, o.MaxClients),
+		opts:     o,
+		quit:     make(chan struct{}),
+		instance: strings.ToLower(rand.Text()[:16]), // 80 random bits
+		agg:      newAggregator(o.Window, o.Burst, o.MaxClients),
 	}
 	for i, s := range o.Sinks {
 		if s == nil {
 			return nil, fmt.Errorf("opening audit recorder: sink %d is nil", i)
 		}
-		r.outs = append(r.outs, &outlet{sink: s})
+		r.outs = append(r.outs, newOutlet(s, o.Queue))
 	}
-	go r.run()
+	for _, out := range r.outs {
+		go r.run(out)
+	}
 	return r, nil
 }
 
@@ -138,6 +150,7 @@ func (r *Recorder) Record(e Event) {
 		e.Time = r.opts.Now()
 	}
 	r.mu.Lock()
+	before := r.made
 	switch {
 	case r.closed:
 		r.stats.Dropped += max(e.Count, 1)
@@ -149,25 +162,45 @@ func (r *Recorder) Record(e Event) {
 			r.stats.Recorded += e.Count
 		}
 	}
+	queued := r.made > before
 	r.mu.Unlock()
-	r.signal()
+	if queued { // an event that was only counted wakes nobody
+		r.signal()
+	}
 }
 
-// push queues a record, or drops and counts it. The caller holds mu.
-func (r *Recorder) push(rec Record) bool {
-	if len(r.queue) >= r.opts.Queue {
-		r.stats.Dropped += rec.Count
-		r.unsaid += rec.Count
-		return false
+// push queues a record for every sink, and reports whether one has room for
+// it. The caller holds mu.
+func (r *Recorder) push(rec Record) (taken bool) {
+	rec.ID = r.nextID()
+	for _, o := range r.outs {
+		if o.push(rec, r.nextID) {
+			taken = true
+		} else {
+			r.stats.Dropped += rec.Count
+		}
 	}
-	r.queue = append(r.queue, rec)
-	return true
+	return taken
+}
+
+// nextID returns the ID of a new record. IDs of one recorder sort in the order
+// of their making. The caller holds mu.
+func (r *Recorder) nextID() string {
+	r.made++
+	return fmt.Sprintf("%s-%012x", r.instance, r.made)
+}
+
+// collect queues the counts of windows that have ended, or of all.
+func (r *Recorder) collect(all bool) {
+	now := r.opts.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.agg.collect(now, all, r.push)
 }
 
 func (r *Recorder) signal() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
+	for _, o := range r.outs {
+		o.signal()
 	}
 }
 
@@ -180,50 +213,43 @@ func (r *Recorder) RecordSync(ctx context.Context, e Event) error {
 	if e.Time.IsZero() {
 		e.Time = r.opts.Now()
 	}
-	e = bounded(e, r.opts.MaxValueLen)
-	if err := r.ask(ctx, flushRequest{record: &Record{Event: e}}); err != nil {
-		return fmt.Errorf("recording audit event %q: %w", e.Type, err)
+	r.mu.Lock()
+	rec := Record{ID: r.nextID(), Event: bounded(e, r.opts.MaxValueLen)}
+	r.mu.Unlock()
+	if err := r.each(ctx, request{record: &rec}); err != nil {
+		return fmt.Errorf("recording audit event %q: %w", rec.Type, err)
 	}
+	r.mu.Lock()
+	r.stats.Recorded++
+	r.mu.Unlock()
 	return nil
 }
 
 // Flush writes everything recorded so far, running counts included. The error
 // is that of the sinks, or of ctx.
 func (r *Recorder) Flush(ctx context.Context) error {
-	if err := r.ask(ctx, flushRequest{}); err != nil {
+	r.collect(true)
+	if err := r.each(ctx, request{}); err != nil {
 		return fmt.Errorf("flushing audit records: %w", err)
 	}
 	return nil
 }
 
-func (r *Recorder) ask(ctx context.Context, q flushRequest) error {
-	q.reply = make(chan error, 1)
-	select {
-	case r.asks <- q:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-r.done:
-		return ErrClosed
+// each asks all outlets at once, so that none waits for another.
+func (r *Recorder) each(ctx context.Context, q request) error {
+	errs := make([]error, len(r.outs))
+	var wg sync.WaitGroup
+	for i, o := range r.outs {
+		wg.Go(func() { errs[i] = o.ask(ctx, q) })
 	}
-	select {
-	case err := <-q.reply:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-r.done:
-		// The answer to the last request may have been given just before.
-		select {
-		case err := <-q.reply:
-			return err
-		default:
-			return ErrClosed
-		}
-	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
-// Close writes what is queued, closes the sinks and ends the goroutine. Further
+// Close writes what is queued, closes the sinks and ends the goroutines. Further
 // calls do nothing and return nil. A sink that hangs is left behind after
-// CloseTimeout, with an error.
+// CloseTimeout, with an error; the others are closed all the same, and it is
+// when it returns.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	first := !r.closed
@@ -232,9 +258,11 @@ func (r *Recorder) Close() error {
 	if !first {
 		return nil
 	}
+	defer close(r.quit)
+	r.collect(true)
 	ctx, cancel := context.WithTimeout(context.Background(), r.opts.CloseTimeout)
 	defer cancel()
-	if err := r.ask(ctx, flushRequest{last: true}); err != nil {
+	if err := r.each(ctx, request{last: true}); err != nil {
 		return fmt.Errorf("closing audit recorder: %w", err)
 	}
 	return nil
@@ -245,6 +273,11 @@ func (r *Recorder) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.stats
-	s.Pending += int64(len(r.queue))
+	for _, o := range r.outs {
+		s.Pending = max(s.Pending, int64(o.waiting()))
+		if o.failed != "" {
+			s.LastError = o.failed
+		}
+	}
 	return s
 }

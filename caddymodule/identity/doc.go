@@ -15,6 +15,14 @@
 // no other token signed by the same key can pass for one: RFC 8725, section
 // 3.11) and a "kid" that is the key's RFC 7638 thumbprint.
 //
+// The same key also signs what the gateway delivers to a backend's audit trail:
+// a statement in the header "Tenant-Audit" with "typ":"tenant-audit+jwt" and the
+// claims iss, aud, iat and exp as above, and
+//
+//	body_sha256  SHA-256 of the request's body, in lower-case hexadecimal
+//
+// Neither can stand for the other, since their types differ.
+//
 // Both sides use this package, so that there is one implementation of signing,
 // one of verifying and one of removing what a client sent under these names.
 package identity
@@ -31,6 +39,7 @@ const (
 	HeaderName   = "Tenant-Identity" // the signed statement
 	HeaderTenant = "X-Tenant-Id"     // the slug, for people and logs; net/http's spelling of X-Tenant-ID
 	HeaderPlan   = "X-Tenant-Plan"   // the plan's name, likewise
+	HeaderAudit  = "Tenant-Audit"    // the signature of a delivery of audit records
 )
 
 // Defaults of issuer, audience, life and tolerance.
@@ -41,8 +50,12 @@ const (
 	DefaultLeeway   = 5 * time.Second
 )
 
-// Type is the "typ" of every statement.
-const Type = "tenant-identity+jwt"
+// Type is the "typ" of every statement of a tenant, AuditType that of every
+// signature of a delivery.
+const (
+	Type      = "tenant-identity+jwt"
+	AuditType = "tenant-audit+jwt"
+)
 
 // MaxTokenLen is the longest statement in bytes that is looked at.
 const MaxTokenLen = 4096

@@ -36,6 +36,7 @@ type Signer struct {
 	plan             tenant.Plan
 	key              signingKey
 	header           string // encoded, with its dot
+	auditHeader      string // likewise, of deliveries
 	current          atomic.Pointer[generation]
 }
 
@@ -84,9 +85,13 @@ func NewSigner(o SignerOptions) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making an identity signer: %w", err)
 	}
+	auditHeader, err := key.header(AuditType)
+	if err != nil {
+		return nil, fmt.Errorf("making an identity signer: %w", err)
+	}
 	return &Signer{
 		issuer: o.Issuer, audience: o.Audience, ttl: o.TTL, plan: o.DefaultPlan, key: key,
-		header: header,
+		header: header, auditHeader: auditHeader,
 	}, nil
 }
 
@@ -172,9 +177,9 @@ func (s *Signer) sign(p payload) (string, error) {
 
 // SignJWT returns a compact JWS of any claims with the "typ" given, made with
 // the first key. It is for an issuer of user tokens that keeps its keys in the
-// same kind of file; typ must differ from [Type].
+// same kind of file; typ must differ from [Type] and [AuditType].
 func (k *Keys) SignJWT(typ string, claims any) (string, error) {
-	if typ == Type || typ == "" {
+	if typ == Type || typ == AuditType || typ == "" {
 		return "", fmt.Errorf("signing a token: the type %q is not for this use", typ)
 	}
 	key := k.signing[0]

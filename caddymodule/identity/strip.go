@@ -9,7 +9,7 @@ import (
 // believe about host, path and prefix although any client can send them.
 // Lower case, hyphens.
 var owned = []string{
-	"tenant-identity", "x-tenant-id", "x-tenant-plan",
+	"tenant-identity", "x-tenant-id", "x-tenant-plan", "tenant-audit",
 	"forwarded", "x-forwarded-prefix", "x-forwarded-server",
 	"x-host", "x-http-host-override", "x-original-host", "x-original-url", "x-rewrite-url",
 }

@@ -145,6 +145,7 @@ func makeVectors(t testing.TB) []byte {
 	add("tenant in a list", "", body("tenant", []string{"acme-pets"}))
 
 	add("another type", "", head("typ", "JWT"))
+	add("the type of a delivery", "", head("typ", AuditType))
 	add("without a type", "", head("typ", nil))
 	add("algorithm none", "", strings.Join([]string{encodeJSON(t, m{"alg": "none", "kid": one.id, "typ": Type}), strings.Split(good, ".")[1], ""}, "."))
 	add("another algorithm", "", head("alg", "HS256"))

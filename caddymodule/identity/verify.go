@@ -90,7 +90,7 @@ func NewVerifier(o VerifierOptions) *Verifier {
 func (v *Verifier) Verify(token string, now time.Time) (Claims, error) {
 	if c, ok := v.known.Load(token); ok {
 		claims := c.(Claims)
-		if err := v.inTime(claims, now); err != nil {
+		if err := v.inTime(claims.IssuedAt, claims.Expires, now); err != nil {
 			return Claims{}, err
 		}
 		return claims, nil
@@ -104,38 +104,19 @@ func (v *Verifier) Verify(token string, now time.Time) (Claims, error) {
 }
 
 func (v *Verifier) verify(token string, now time.Time) (Claims, error) {
-	if len(token) > MaxTokenLen {
-		return Claims{}, fmt.Errorf("%w: longer than %d bytes", ErrUnverified, MaxTokenLen)
-	}
-	// encoding/base64 passes over line breaks, also when strict.
-	if strings.ContainsAny(token, "\r\n") {
-		return Claims{}, fmt.Errorf("%w: line break", ErrUnverified)
-	}
 	var p payload
-	_, err := v.parser.ParseWithClaims(token, &p, func(t *jwt.Token) (any, error) {
-		if t.Header["typ"] != Type {
-			return nil, errors.New("typ is not " + Type)
-		}
-		if _, there := t.Header["crit"]; there {
-			return nil, errors.New("crit is not understood")
-		}
-		id, _ := t.Header["kid"].(string)
-		return v.key(id, now)
-	})
-	if err != nil {
-		return Claims{}, fmt.Errorf("%w: %w", ErrUnverified, err)
+	if err := v.parse(token, Type, &p, now); err != nil {
+		return Claims{}, err
 	}
 	claims := Claims{
 		TenantID: p.TenantID, Issuer: p.Issuer, Audience: p.Audience,
 		IssuedAt: time.Unix(p.IssuedAt, 0), Expires: time.Unix(p.Expires, 0),
 		User: p.User, Roles: p.Roles,
 	}
-	if p.Issuer != v.issuer {
-		return Claims{}, fmt.Errorf("%w: another issuer", ErrUnverified)
+	if err := v.meant(claims.Issuer, claims.Audience); err != nil {
+		return Claims{}, err
 	}
-	if p.Audience != v.audience {
-		return Claims{}, fmt.Errorf("%w: another audience", ErrUnverified)
-	}
+	var err error
 	if claims.Tenant, err = tenant.ParseSlug(p.Tenant); err != nil {
 		return Claims{}, fmt.Errorf("%w: %w", ErrUnverified, err)
 	}
@@ -144,17 +125,54 @@ func (v *Verifier) verify(token string, now time.Time) (Claims, error) {
 			return Claims{}, fmt.Errorf("%w: %w", ErrUnverified, err)
 		}
 	}
-	return claims, v.inTime(claims, now)
+	return claims, v.inTime(claims.IssuedAt, claims.Expires, now)
+}
+
+// parse checks the form, the type and the signature of a token and reads its
+// claims into p.
+func (v *Verifier) parse(token, typ string, p jwt.Claims, now time.Time) error {
+	if len(token) > MaxTokenLen {
+		return fmt.Errorf("%w: longer than %d bytes", ErrUnverified, MaxTokenLen)
+	}
+	// encoding/base64 passes over line breaks, also when strict.
+	if strings.ContainsAny(token, "\r\n") {
+		return fmt.Errorf("%w: line break", ErrUnverified)
+	}
+	_, err := v.parser.ParseWithClaims(token, p, func(t *jwt.Token) (any, error) {
+		if t.Header["typ"] != typ {
+			return nil, errors.New("typ is not " + typ)
+		}
+		if _, there := t.Header["crit"]; there {
+			return nil, errors.New("crit is not understood")
+		}
+		id, _ := t.Header["kid"].(string)
+		return v.key(id, now)
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnverified, err)
+	}
+	return nil
+}
+
+// meant checks who signed and for whom.
+func (v *Verifier) meant(issuer, audience string) error {
+	switch {
+	case issuer != v.issuer:
+		return fmt.Errorf("%w: another issuer", ErrUnverified)
+	case audience != v.audience:
+		return fmt.Errorf("%w: another audience", ErrUnverified)
+	}
+	return nil
 }
 
 // inTime checks issue and expiry; a statement without either time says 1970.
-func (v *Verifier) inTime(c Claims, now time.Time) error {
+func (v *Verifier) inTime(issued, expires, now time.Time) error {
 	switch {
-	case !now.Before(c.Expires.Add(v.leeway)):
+	case !now.Before(expires.Add(v.leeway)):
 		return fmt.Errorf("%w: expired", ErrUnverified)
-	case c.IssuedAt.After(now.Add(v.leeway)):
+	case issued.After(now.Add(v.leeway)):
 		return fmt.Errorf("%w: issued in the future", ErrUnverified)
-	case c.IssuedAt.Unix() <= 0:
+	case issued.Unix() <= 0:
 		return fmt.Errorf("%w: not dated", ErrUnverified)
 	}
 	return nil

@@ -13,6 +13,7 @@ func TestATenantHeaderThatIsNotAskedForIsRemovedInEverySpelling(t *testing.T) {
 	for _, name := range []string{
 		"X-Tenant-ID", "x-tenant-id", "X-TENANT-ID", "X_Tenant_ID", "X-Tenant_ID", "x.tenant.id", "X_TENANT-ID",
 		"X-Tenant-Plan", "x_tenant_plan", "Tenant-Identity", "Tenant_Identity", "tenant.identity", "TENANT_IDENTITY",
+		"Tenant-Audit", "tenant_audit", "Tenant.Audit", "TENANT_AUDIT",
 	} {
 		for _, value := range []string{fluffy, acme + "," + fluffy, "", " ", "\t" + fluffy, strings.Repeat(fluffy, 700)} {
 			answer := g.send(acmeHost, get("/", hostLine, name+": "+value))

@@ -1,21 +1,24 @@
 package harness
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 )
 
-// Recorder is a backend that believes nothing and keeps every byte it was
-// sent, so that a test can tell what reached it in whatever spelling.
+// Recorder is a backend that believes nothing and keeps every byte that clients
+// made the gateway send, so that a test can tell what reached it in whatever
+// spelling. What the gateway asks or tells by itself is not kept.
 type Recorder struct {
 	// Port is its loopback port.
 	Port int
 
 	mu       sync.Mutex
-	bytes    []byte
+	conns    []*tappedConn
 	requests []*http.Request
 }
 
@@ -33,13 +36,23 @@ func StartRecorder(t testing.TB) *Recorder {
 	return r
 }
 
+// Address is where it listens.
+func (r *Recorder) Address() string { return fmt.Sprintf("127.0.0.1:%d", r.Port) }
+
 // ServeHTTP implements http.Handler.
 func (r *Recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = io.Copy(io.Discard, req.Body) // trailers come after it
-	if req.URL.Path == "/.well-known/jwks.json" && req.Header.Get("Via") == "" {
-		// The gateway itself looks for keys; it is no client's request.
-		http.NotFound(w, req)
-		return
+	if req.Header.Get("Via") == "" {
+		// The gateway itself looks for keys and delivers audit records; they are
+		// no client's requests.
+		switch req.URL.Path {
+		case "/.well-known/jwks.json":
+			http.NotFound(w, req)
+			return
+		case "/internal/audit":
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 	}
 	r.mu.Lock()
 	r.requests = append(r.requests, req)
@@ -51,14 +64,23 @@ func (r *Recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (r *Recorder) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.bytes, r.requests = nil, nil
+	for _, c := range r.conns {
+		c.bytes = nil
+	}
+	r.requests = nil
 }
 
-// Bytes is everything that was sent to it.
+// Bytes is everything that was sent to it, one connection after the other.
 func (r *Recorder) Bytes() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return string(r.bytes)
+	var all []byte
+	for _, c := range r.conns {
+		if !c.own {
+			all = append(all, c.bytes...)
+		}
+	}
+	return string(all)
 }
 
 // Requests are the requests as a Go server sees them. Their bodies are gone.
@@ -78,18 +100,31 @@ func (l tap) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tappedConn{c, l.to}, nil
+	tapped := &tappedConn{Conn: c, to: l.to}
+	l.to.mu.Lock()
+	l.to.conns = append(l.to.conns, tapped)
+	l.to.mu.Unlock()
+	return tapped, nil
 }
 
+// tappedConn keeps what is read from it. own says that it carries the gateway's
+// deliveries of audit records, which have connections of their own.
 type tappedConn struct {
 	net.Conn
-	to *Recorder
+	to         *Recorder
+	bytes      []byte
+	begun, own bool
 }
 
-func (c tappedConn) Read(b []byte) (int, error) {
+func (c *tappedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.to.mu.Lock()
-	c.to.bytes = append(c.to.bytes, b[:n]...)
+	if !c.begun && n > 0 {
+		// No client's request has that header: the gateway removes it.
+		first := string(b[:n])
+		c.begun, c.own = true, strings.HasPrefix(first, "POST /internal/audit HTTP/1.1\r\n") && strings.Contains(first, "\r\nTenant-Audit: ")
+	}
+	c.bytes = append(c.bytes, b[:n]...)
 	c.to.mu.Unlock()
 	return n, err
 }

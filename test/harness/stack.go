@@ -188,6 +188,9 @@ func (s *Stack) Read(name string) string {
 	return string(b)
 }
 
+// Environ is the environment of both programs, for further commands of theirs.
+func (s *Stack) Environ() []string { return append([]string(nil), s.env...) }
+
 // Token is a bearer token of the demo's own issuer, for a user of the tenant
 // with the roles, separated by commas.
 func (s *Stack) Token(slug, roles string) string {

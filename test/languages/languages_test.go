@@ -77,6 +77,58 @@ func TestTheVerifiersOnThePageAgreeWithTheVectors(t *testing.T) {
 	}
 }
 
+// The receiver's function on the page for audit records is run on the vectors of
+// deliveries.
+func TestTheReceiverOnThePageAgreesWithTheVectors(t *testing.T) {
+	const driver = `
+import sys
+with open(sys.argv[1], encoding="utf-8") as f:
+    v = json.load(f)
+out = []
+for c in v["cases"]:
+    try:
+        out.append(len(verify_delivery([c["token"]], v["jwks"], c["body"].encode(), v["now"])) == 1)
+    except Exception:
+        out.append(False)
+print(json.dumps(out))
+first = v["cases"][0]
+for values in ([], [first["token"]] * 2):
+    try:
+        verify_delivery(values, v["jwks"], first["body"].encode(), v["now"])
+        sys.exit(3)
+    except ValueError:
+        pass
+`
+	const vectors = "../../caddymodule/identity/testdata/audit_vectors.json"
+	script := filepath.Join(t.TempDir(), "receive.py")
+	if err := os.WriteFile(script, []byte(blockOf(t, "../../docs/audit.md", "```python\n")+driver), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("python3", script, vectors).Output()
+	if err != nil {
+		t.Fatalf("running python3, with Debian's package python3-cryptography: %v\n%s", err, stderr(err))
+	}
+	data, err := os.ReadFile(vectors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []bool
+	var want struct {
+		Cases []struct {
+			Name string
+			Good bool
+		}
+	}
+	if err := errors.Join(json.Unmarshal(out, &got), json.Unmarshal(data, &want)); err != nil || len(got) != len(want.Cases) || len(got) == 0 {
+		t.Fatalf("%d answers to %d cases: %v", len(got), len(want.Cases), err)
+	}
+	for i, c := range want.Cases {
+		if got[i] != c.Good {
+			t.Errorf("%s: taken %v, want %v", c.Name, got[i], c.Good)
+		}
+	}
+}
+
 // block returns the one code block of the page that begins with the fence.
 func block(t *testing.T, fence string) string {
 	t.Helper()
@@ -139,7 +191,7 @@ func TestTheScriptForTheAuditTrailFindsTampering(t *testing.T) {
 	}
 	for i := range 5 {
 		rec := audit.Record{Event: audit.Event{Time: time.Unix(int64(i), 0), Type: audit.TypeConflict, Path: "/\u20ac\n", Count: 1}}
-		if err := sink.Write([]audit.Record{rec}); err != nil {
+		if _, err := sink.Write([]audit.Record{rec}); err != nil {
 			t.Fatal(err)
 		}
 	}

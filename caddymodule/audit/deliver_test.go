@@ -1,0 +1,182 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAHangingSinkDoesNotBlockRecordAndLossesAreNoted(t *testing.T) {
+	m := &memory{gate: make(chan struct{}), enters: make(chan struct{}, 100)}
+	r := open(t, Options{Sinks: []Sink{m}, Queue: 10, Burst: 1 << 30})
+	r.Record(Event{Type: "x"})
+	<-m.enters // the goroutine is in Write and stays there
+	for range 999 {
+		r.Record(Event{Type: "x"})
+	}
+	if s := r.Stats(); s.Dropped != 990 || s.Pending != 11 {
+		t.Errorf("stats %+v, want 990 dropped, and 10 and their note waiting", s)
+	}
+	close(m.gate)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	events, dropped := sums(m.records())
+	if events != 10 || dropped != 990 {
+		t.Errorf("%d events and %d noted as dropped, want 10 and 990", events, dropped)
+	}
+}
+
+func TestAFailingSinkGetsItsRecordsLaterAndOthersAreNotHeldUp(t *testing.T) {
+	bad, good := &memory{}, &memory{}
+	bad.setFail(errors.New("disk full"))
+	r := open(t, Options{Sinks: []Sink{bad, good}, Queue: 10, Burst: 1 << 30})
+	for i := range 30 {
+		r.Record(Event{Type: "x", RequestID: fmt.Sprint(i)})
+		if i%10 == 9 {
+			if err := r.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "disk full") {
+				t.Fatalf("flush: %v, want the sink's error", err)
+			}
+		}
+	}
+	if got := len(good.records()); got != 30 {
+		t.Errorf("the good sink has %d records, want 30", got)
+	}
+	if s := r.Stats(); s.Dropped != 20 || s.SinkErrors < 3 || s.LastError != "disk full" {
+		t.Errorf("stats %+v, want 20 dropped", s)
+	}
+	bad.setFail(nil)
+	flush(t, r)
+	events, dropped := sums(bad.records())
+	if events != 10 || dropped != 20 || bad.records()[0].RequestID != "0" {
+		t.Errorf("%d events and %d noted as dropped, want the first 10 and 20", events, dropped)
+	}
+	if s := r.Stats(); s.LastError != "" || s.Pending != 0 {
+		t.Errorf("after recovery: %+v", s)
+	}
+}
+
+func TestASinkThatHangsHoldsUpNoOther(t *testing.T) {
+	stuck, good := &memory{gate: make(chan struct{}), enters: make(chan struct{}, 100)}, &memory{}
+	r := open(t, Options{Sinks: []Sink{stuck, good}, Queue: 10, Burst: 1 << 30, CloseTimeout: 10 * time.Millisecond})
+	r.Record(Event{Type: "x"})
+	<-stuck.enters
+	for round := range 5 {
+		for range 9 { // with the one that is being written, what the queue holds
+			r.Record(Event{Type: "x"})
+		}
+		await(t, "the good sink to have what was recorded", func() bool { return len(good.records()) == 1+9*(round+1) })
+	}
+	if events, dropped := sums(good.records()); events != 46 || dropped != 0 {
+		t.Errorf("the good sink has %d events and lacks %d, want 46 and none", events, dropped)
+	}
+	if err := r.Close(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Close: %v, want a deadline", err)
+	}
+	if good.closed() != 1 {
+		t.Error("the good sink was not closed")
+	}
+	close(stuck.gate)
+	await(t, "the sink that was left behind to be closed", func() bool { return stuck.closed() == 1 })
+}
+
+func TestWhatASinkTookIsNotGivenAgainAndTheRestKeepsItsIDs(t *testing.T) {
+	m := &memory{most: 2}
+	r := open(t, Options{Sinks: []Sink{m}, Queue: 10, Burst: 1 << 30})
+	for i := range 7 {
+		r.Record(Event{Type: "x", RequestID: fmt.Sprint(i)})
+	}
+	for r.Flush(t.Context()) != nil {
+		r.Record(Event{Type: "x", RequestID: "later"})
+	}
+	seen := make(map[string]bool)
+	for i, rec := range m.records() {
+		if i < 7 && rec.RequestID != fmt.Sprint(i) {
+			t.Errorf("record %d is %q", i, rec.RequestID)
+		}
+		if rec.ID == "" || seen[rec.ID] {
+			t.Errorf("record %d has the ID %q again", i, rec.ID)
+		}
+		seen[rec.ID] = true
+	}
+	if s := r.Stats(); s.Pending != 0 || s.Dropped != 0 || int64(len(seen)) != s.Recorded {
+		t.Errorf("%d records written, stats %+v", len(seen), s)
+	}
+}
+
+func TestRecordsHaveOneIDForAllSinksAndNotesTheirOwn(t *testing.T) {
+	bad, good := &memory{}, &memory{}
+	bad.setFail(errors.New("gone"))
+	r := open(t, Options{Sinks: []Sink{bad, good}, Queue: 3, Burst: 1 << 30})
+	other := open(t, Options{Sinks: []Sink{&memory{}}})
+	for range 3 {
+		for range 2 {
+			r.Record(Event{Type: "x"})
+		}
+		_ = r.Flush(t.Context())
+	}
+	bad.setFail(nil)
+	flush(t, r)
+	ids := func(m *memory) (ids []string) {
+		for _, rec := range m.records() {
+			ids = append(ids, rec.ID)
+		}
+		return ids
+	}
+	all, some := ids(good), ids(bad)
+	if len(all) != 6 || len(some) != 4 || !slices.Equal(all[:3], some[:3]) || slices.Contains(all, some[3]) {
+		t.Errorf("one sink has %q, the other %q", all, some)
+	}
+	if !slices.IsSorted(all) || !strings.HasPrefix(all[0], r.instance+"-") || r.instance == other.instance {
+		t.Errorf("IDs %q of %q, another recorder is %q", all, r.instance, other.instance)
+	}
+}
+
+// A note that was given to a sink may have been taken: what is lost after it
+// needs another one.
+func TestANoteOfLossesThatWasGivenAwayIsNotChanged(t *testing.T) {
+	m := &memory{}
+	m.setFail(errors.New("gone"))
+	r := open(t, Options{Sinks: []Sink{m}, Queue: 2, Burst: 1 << 30})
+	for range 3 {
+		for range 5 {
+			r.Record(Event{Type: "x"})
+		}
+		_ = r.Flush(t.Context())
+	}
+	m.setFail(nil)
+	flush(t, r)
+	var counts []int64
+	for _, rec := range m.records() {
+		counts = append(counts, rec.Count)
+	}
+	if fmt.Sprint(counts) != "[1 1 3 10]" || r.Stats().Dropped != 13 {
+		t.Errorf("counts %v and %d dropped, want two records and notes of 3 and 10", counts, r.Stats().Dropped)
+	}
+}
+
+type paced struct {
+	memory
+	pace time.Duration
+}
+
+func (p *paced) Pace() time.Duration { return p.pace }
+
+func TestAPacedSinkGetsWhatComesInItsPauseInOneBatch(t *testing.T) {
+	p := &paced{pace: time.Hour}
+	p.enters = make(chan struct{}, 100)
+	r := open(t, Options{Sinks: []Sink{p}, Burst: 1 << 30})
+	r.Record(Event{Type: "x"}) // at once
+	await(t, "the first record", func() bool { return len(p.records()) == 1 })
+	for range 9 {
+		r.Record(Event{Type: "x"})
+	}
+	flush(t, r) // does not wait for an hour
+	if len(p.records()) != 10 || len(p.enters) != 2 {
+		t.Errorf("%d records in %d batches, want 10 in 2", len(p.records()), len(p.enters))
+	}
+}
