@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -136,26 +137,72 @@ func TestRecordsHaveOneIDForAllSinksAndNotesTheirOwn(t *testing.T) {
 	}
 }
 
+// witness is a sink that takes its first batch when it is let, fails then until
+// it is open, and remembers what each ID stood for.
+type witness struct {
+	mu      sync.Mutex
+	gate    chan struct{}
+	calls   int
+	open    bool
+	taken   []int64 // counts
+	given   map[string]int64
+	changed []string
+}
+
+func (w *witness) Write(recs []Record) (int, error) {
+	w.mu.Lock()
+	w.calls++
+	first := w.calls == 1
+	w.mu.Unlock()
+	if first {
+		<-w.gate
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, rec := range recs {
+		if before, again := w.given[rec.ID]; again && before != rec.Count {
+			w.changed = append(w.changed, rec.ID)
+		}
+		w.given[rec.ID] = rec.Count
+	}
+	if !first && !w.open {
+		return 0, errors.New("gone")
+	}
+	for _, rec := range recs {
+		w.taken = append(w.taken, rec.Count)
+	}
+	return len(recs), nil
+}
+
+func (*witness) Close() error { return nil }
+
+func (w *witness) see(f func() bool) bool { w.mu.Lock(); defer w.mu.Unlock(); return f() }
+
 // A note that was given to a sink may have been taken: what is lost after it
 // needs another one.
 func TestANoteOfLossesThatWasGivenAwayIsNotChanged(t *testing.T) {
-	m := &memory{}
-	m.setFail(errors.New("gone"))
-	r := open(t, Options{Sinks: []Sink{m}, Queue: 2, Burst: 1 << 30})
-	for range 3 {
-		for range 5 {
+	w := &witness{gate: make(chan struct{}), given: make(map[string]int64)}
+	r := open(t, Options{Sinks: []Sink{w}, Queue: 2, Burst: 1 << 30})
+	record := func(n int) {
+		for range n {
 			r.Record(Event{Type: "x"})
 		}
-		_ = r.Flush(t.Context())
 	}
-	m.setFail(nil)
+	record(1)
+	await(t, "the sink to hold the first record", func() bool { return w.see(func() bool { return w.calls == 1 }) })
+	record(5) // one waits, four are noted
+	close(w.gate)
+	await(t, "the note to be given to the sink", func() bool { return w.see(func() bool { return w.calls == 2 }) })
+	for range 2 {
+		record(5)
+		if err := r.Flush(t.Context()); err == nil {
+			t.Fatal("no error from a sink that fails")
+		}
+	}
+	w.see(func() bool { w.open = true; return true })
 	flush(t, r)
-	var counts []int64
-	for _, rec := range m.records() {
-		counts = append(counts, rec.Count)
-	}
-	if fmt.Sprint(counts) != "[1 1 3 10]" || r.Stats().Dropped != 13 {
-		t.Errorf("counts %v and %d dropped, want two records and notes of 3 and 10", counts, r.Stats().Dropped)
+	if fmt.Sprint(w.taken) != "[1 1 4 10]" || len(w.changed) > 0 || r.Stats().Dropped != 14 {
+		t.Errorf("taken %v, changed %q, %d dropped; want two records and notes of 4 and 10", w.taken, w.changed, r.Stats().Dropped)
 	}
 }
 

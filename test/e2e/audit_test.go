@@ -102,7 +102,8 @@ func crossing(t *testing.T) harness.Options {
 	return harness.Options{Caddyfile: func(text string) string {
 		return edit(t, text,
 			"tenant host petstore.localhost\n", "tenant {\n\t\thost petstore.localhost\n\t\theader X-Tenant-ID\n\t}\n",
-			"\tservers {\n", "\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32\n", "\ttenancy {\n", "\ttenancy {\n\t\tguesses off\n")
+			"\tservers {\n", "\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32\n",
+			"\ttenancy {\n", "\ttenancy {\n\t\tguesses off\n")
 	}}
 }
 
