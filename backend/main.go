@@ -97,6 +97,9 @@ func dispatch(ctx context.Context, env environment, args []string) error {
 
 // help prints all commands, or one command's flags.
 func help(ctx context.Context, env environment, args []string) error {
+	if len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		return usageError{fmt.Errorf("expected a command to help with, found %q", args[0])}
+	}
 	if len(args) > 0 {
 		return dispatch(ctx, environment{env.getenv, env.stdout, env.stdout}, append(args[:1:1], "--help"))
 	}

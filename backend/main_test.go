@@ -33,6 +33,7 @@ func TestCommandLineMistakesAreExplained(t *testing.T) {
 		{[]string{"serve", "--help"}, nil, 0, "PETSTORE_DATA"},
 		{[]string{"dance"}, nil, 2, `unknown command "dance"`},
 		{[]string{"help", "dance"}, nil, 2, `unknown command "dance"`},
+		{[]string{"help", "--data", "x"}, nil, 2, `expected a command to help with, found "--data"`},
 		{[]string{"serve", "--speed", "9"}, nil, 2, "speed"},
 		{[]string{"serve", "now"}, nil, 2, `unexpected argument "now"`},
 		{[]string{"--public-port", "0"}, nil, 2, "--public-port 0"},
