@@ -88,9 +88,10 @@ func OpenCredentials(o CredentialOptions) *CredentialFeed {
 	f := &CredentialFeed{opts: o, cancel: cancel, done: make(chan struct{}), first: make(chan struct{}), wake: make(chan struct{}, 1)}
 	f.stats.opened = o.Now()
 	if o.Store != nil {
-		f.keeper = newKeeper(o.Store, "the credentials", func(c *Credentials, goodAt time.Time) []byte {
-			return encodeCredentials(c, o.Source.String(), goodAt)
-		})
+		source := o.Source.String()
+		keeper := &keeper[Credentials]{store: o.Store, format: credentialFormat, source: source, what: "the credentials", now: o.Now}
+		keeper.encode = func(c *Credentials, goodAt time.Time) []byte { return encodeCredentials(c, source, goodAt) }
+		f.keeper = keeper.start()
 	}
 	go f.run(ctx)
 	return f

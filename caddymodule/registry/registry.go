@@ -97,9 +97,10 @@ func Open(opts Options) *Registry {
 	r.current.Store(emptySnapshot())
 	r.stats.opened = r.now()
 	if opts.Store != nil {
-		r.keeper = newKeeper(opts.Store, "the tenants' snapshot", func(s *Snapshot, goodAt time.Time) []byte {
-			return encodeSnapshot(s, identity(opts.Source), goodAt)
-		})
+		source := identity(opts.Source)
+		keeper := &keeper[Snapshot]{store: opts.Store, format: snapshotFormat, source: source, what: "the tenants' snapshot", now: opts.Now}
+		keeper.encode = func(s *Snapshot, goodAt time.Time) []byte { return encodeSnapshot(s, source, goodAt) }
+		r.keeper = keeper.start()
 	}
 	go r.run(ctx)
 	return r

@@ -63,7 +63,10 @@ const (
 // changes.
 type keeper[T any] struct {
 	store  Store
-	what   string                     // for people
+	format format
+	source string // what is saved was made from
+	what   string // for people
+	now    func() time.Time
 	encode func(*T, time.Time) []byte // a snapshot that was good until then
 
 	next  chan kept[T]  // the latest that the goroutine has not seen yet
@@ -84,11 +87,11 @@ type kept[T any] struct {
 	urgent   bool
 }
 
-func newKeeper[T any](store Store, what string, encode func(*T, time.Time) []byte) *keeper[T] {
-	k := &keeper[T]{
-		store: store, what: what, encode: encode,
-		next: make(chan kept[T], 1), saves: make(chan error, 1), stop: make(chan struct{}), done: make(chan struct{}),
-	}
+// start makes the channels of a keeper whose other fields are set, and its
+// goroutine.
+func (k *keeper[T]) start() *keeper[T] {
+	k.next, k.saves = make(chan kept[T], 1), make(chan error, 1)
+	k.stop, k.done = make(chan struct{}), make(chan struct{})
 	go k.run()
 	return k
 }
@@ -147,7 +150,10 @@ func (k *keeper[T]) run() {
 func (k *keeper[T]) save(latest kept[T], limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	err := k.store.Save(ctx, k.encode(latest.snapshot, latest.goodAt))
+	var err error
+	if !k.outdated(ctx, latest.goodAt) {
+		err = k.store.Save(ctx, k.encode(latest.snapshot, latest.goodAt))
+	}
 	if err != nil {
 		err = fmt.Errorf("saving %s: %w", k.what, err)
 	}
@@ -156,6 +162,20 @@ func (k *keeper[T]) save(latest kept[T], limit time.Duration) {
 	default:
 	}
 	k.saves <- err
+}
+
+// outdated reports whether the store has a later state than one that was good
+// until then. Gateways may share a store: one that has lost its source must not
+// put what it last read over what the others read since. Who has just read its
+// source is never outdated: then what the store has would be from the future,
+// and one of the two clocks is wrong.
+func (k *keeper[T]) outdated(ctx context.Context, goodAt time.Time) bool {
+	data, err := k.store.Load(ctx)
+	if err != nil {
+		return false
+	}
+	_, at, err := k.format.open(data, k.source)
+	return err == nil && at.After(goodAt) && !at.After(k.now())
 }
 
 func (k *keeper[T]) close() {

@@ -297,6 +297,71 @@ func TestWhatIsRefusedFromNowOnIsSavedAtOnce(t *testing.T) {
 	}
 }
 
+// Gateways may share a store. What one of them read before it lost its source
+// must not go over what another has read since.
+func TestAnOutdatedSnapshotIsNotSavedOverALaterOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		gateway := func() (*script, *Registry) {
+			source := newScript(sample()...)
+			r := Open(Options{Source: source, Store: store, Interval: time.Hour})
+			synctest.Wait()
+			return source, r
+		}
+		saved := func() string {
+			data, _ := store.Load(t.Context())
+			records, _, err := decodeSnapshot(data, "script")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, _ := load(newParser(nil), emptySnapshot(), records...)
+			return s.BySlug(slug("acme")).Name + " " + s.BySlug(slug("acme")).Status.String()
+		}
+		cut, one := gateway()
+		whole, other := gateway()
+		defer one.Close()
+		defer other.Close()
+
+		named := sample()
+		named[0].Name = "Renamed"
+		cut.say(nil, named...)
+		if err := one.Refresh(t.Context()); err != nil { // waits for saveGap
+			t.Fatal(err)
+		}
+		cut.say(errors.New("down"))
+		time.Sleep(time.Second)
+		suspended := sample()
+		suspended[0].Name, suspended[0].Status = "Renamed", "suspended"
+		whole.say(nil, suspended...)
+		if err := other.Refresh(t.Context()); err != nil { // is saved at once
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := saved(); got != "Renamed suspended" {
+			t.Fatalf("saved %q", got)
+		}
+		time.Sleep(2 * saveGap)
+		synctest.Wait()
+		if got := saved(); got != "Renamed suspended" {
+			t.Errorf("the gateway without its source saved %q over it", got)
+		}
+
+		// One whose clock is ahead keeps nobody from saving.
+		ahead, _ := load(newParser(nil), emptySnapshot(), sample()...)
+		_ = store.Save(t.Context(), encodeSnapshot(ahead, "script", time.Now().Add(time.Hour)))
+		suspended[0].Name = "Last"
+		whole.say(nil, suspended...)
+		if err := other.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * saveGap)
+		synctest.Wait()
+		if got := saved(); got != "Last suspended" {
+			t.Errorf("saved %q", got)
+		}
+	})
+}
+
 func TestAnUnchangedSnapshotIsSavedAgainNowAndThen(t *testing.T) {
 	k := &keeper[Snapshot]{next: make(chan kept[Snapshot], 1)}
 	s, _ := load(newParser(nil), emptySnapshot(), sample()...)
