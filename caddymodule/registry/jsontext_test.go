@@ -211,7 +211,6 @@ func TestFollowingATextLeadsWhereReadingItLeads(t *testing.T) {
 			w.edit()
 		}
 		before := w.text()
-		t.Log("seed", seed)
 		for range 60 {
 			for range w.rng.IntN(4) {
 				w.edit()

@@ -15,9 +15,9 @@ const revisionSQL = `
 
 // restless has a source read by revisions for as long as the test takes, or not.
 func restless(s *sqlite, resting bool) {
-	s.revision.rest = time.Time{}
+	s.pace.until = time.Time{}
 	if resting {
-		s.revision.rest = time.Now().Add(time.Hour)
+		s.pace.until = time.Now().Add(time.Hour)
 	}
 }
 

@@ -28,6 +28,8 @@ type comparison struct {
 	at   int    // where in old the next one is expected
 	used []bool // those of old that were found again
 	left int    // how many were not
+	// moved says that some are at another place, which may decide who keeps a name.
+	moved bool
 	// places finds those of old that are not where they are expected, nil as long as
 	// all are.
 	places map[sum]int
@@ -58,6 +60,7 @@ func (c *comparison) known(s sum) bool {
 	if c.used[at] {
 		return false
 	}
+	c.moved = c.moved || at != c.at
 	c.used[at] = true
 	c.left--
 	c.at = at + 1
@@ -67,6 +70,9 @@ func (c *comparison) known(s sum) bool {
 
 // add notes a record that is not known.
 func (c *comparison) add(s sum, slug string) { c.now = append(c.now, seenRecord{s, slug}) }
+
+// nothing reports whether the look met what the one before met.
+func (c *comparison) nothing() bool { return c.left == 0 && !c.moved && len(c.now) == len(c.old) }
 
 // removed returns the slugs that only records of the look before have, given the
 // records that are new or different.
