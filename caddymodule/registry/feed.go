@@ -77,7 +77,7 @@ func (s *feed) load(ctx context.Context) ([]Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		doc, err := s.read(a)
+		doc, err := s.read(a) //nolint:contextcheck // as above
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +89,7 @@ func (s *feed) load(ctx context.Context) ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, err := s.read(a)
+	doc, err := s.read(a) //nolint:contextcheck // as above
 	if err != nil {
 		return nil, err
 	}

@@ -78,14 +78,14 @@ func fieldName(name []byte) (string, bool) {
 
 // value stores the value that begins there and returns where it ends.
 func (q *recordReader) value(text []byte, at int, name string, r *Record) (end int, ok bool) {
-	switch c := byteAt(text, at); {
-	case c == '"':
+	switch byteAt(text, at) {
+	case '"':
 		s, end, ok := q.text(text, at, name)
 		if ok {
 			storeText(r, name, s)
 		}
 		return end, ok
-	case c == '[':
+	case '[':
 		q.items = q.items[:0]
 		if end, ok = q.list(text, at); ok {
 			r.set(name, append(make([]string, 0, len(q.items)), q.items...))

@@ -28,49 +28,40 @@ func (v *revisions) reset(run runner, columns func(table string) ([]string, erro
 	if err != nil || !slices.Contains(table, "revision") || !slices.Contains(tenants, "revision") {
 		return err
 	}
-	if v.latest, err = readRevision(run); err != nil {
-		return err
-	}
-	v.on = true
-	return nil
+	v.latest, v.on, err = readRevision(run)
+	return err
 }
 
-func readRevision(run runner) (int64, error) {
-	values, err := readRow(run, "SELECT revision FROM catalog_revision")
-	if err != nil {
-		return 0, err
-	}
-	revision, ok := values[0].(int64)
-	if !ok {
-		return 0, fmt.Errorf("reading the catalog's revision: expected an integer, found %s", describe(values[0]))
-	}
-	return revision, nil
+// readRevision reports false if there is not the one number that is expected.
+func readRevision(run runner) (revision int64, ok bool, err error) {
+	rows := 0
+	err = run("SELECT revision FROM catalog_revision", nil, noHead, func(v []any) error {
+		revision, ok = v[0].(int64)
+		rows++
+		return nil
+	})
+	return revision, ok && rows == 1, err
 }
 
-// changes reads the records of later revisions. The query is the one for the
-// tenants whose slugs another query yields.
+// changes reads the records of later revisions. It leaves it to the caller to count
+// them all: the catalog removes none.
 func (v *revisions) changes(run runner, query func(changed string) (string, error)) (Changes, error) {
-	revision, err := readRevision(run)
+	revision, ok, err := readRevision(run)
 	if err != nil {
 		return Changes{}, err
 	}
 	switch {
-	case revision < v.latest:
+	case !ok || revision < v.latest:
 		return Changes{}, ErrFull // another catalog, or an older copy
 	case revision == v.latest:
 		return Changes{}, ErrUnchanged // as far as the catalog knows
 	}
-	changed, err := query(fmt.Sprintf("SELECT slug FROM tenants WHERE revision > %d", v.latest))
+	text, err := query(fmt.Sprintf("IN (SELECT slug FROM tenants WHERE revision > %d)", v.latest))
 	if err != nil {
 		return Changes{}, err
 	}
-	values, err := readRow(run, "SELECT count(*) FROM tenants")
-	if err != nil {
-		return Changes{}, err
-	}
-	count, _ := values[0].(int64)
-	changes := Changes{Tenants: int(count), Hosts: -1}
-	if changes.Records, _, err = readRecords(run, changed); err != nil {
+	changes := Changes{Tenants: -1, Hosts: -1}
+	if changes.Records, _, err = readRecords(run, text); err != nil {
 		return Changes{}, err
 	}
 	v.latest = revision

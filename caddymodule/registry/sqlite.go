@@ -26,7 +26,7 @@ func NewSQLite(path, query string) (Source, error) {
 	if err := checkSQLitePath(path); err != nil {
 		return nil, err
 	}
-	return &sqlite{sqliteConn: sqliteConn{path: path}, query: strings.TrimSpace(query)}, nil
+	return &sqlite{sqliteConn: sqliteConn{path: path}, query: strings.TrimSpace(query), pace: newPace()}, nil
 }
 
 func checkSQLitePath(path string) error {

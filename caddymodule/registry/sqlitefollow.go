@@ -35,6 +35,9 @@ func (s *sqlite) followRevisions(run runner) (Changes, error) {
 	if err != nil {
 		return Changes{}, err
 	}
+	if changes.Tenants, err = sqliteCount(run, "SELECT count(*) FROM tenants"); err != nil {
+		return Changes{}, err
+	}
 	for i := range changes.Records {
 		s.touched = append(s.touched, changes.Records[i].Slug)
 	}

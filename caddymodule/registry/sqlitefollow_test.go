@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ func followSQLite(t *testing.T, w *sqliteWorld, query string, steps []deltaStep)
 		return s
 	}, func(sql string) {
 		w.exec(t, sql)
-		restless(followed, false)
+		rest(&followed.pace, false)
 	}, steps)
 }
 
@@ -128,7 +129,11 @@ func TestThePagesOfATableHoldItsRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := s.view(within(t), func(run runner) error {
-			_, _, rows, err := sqlitePages(run, catalog{tenants: []string{"slug", "name"}}, map[int64]sum{})
+			c := catalog{tenants: []string{"slug", "name"}}
+			pages, rows, err := readSQLitePages(run, c, sqlitePages{})
+			if again, rows, err := readSQLitePages(run, c, pages); err != nil || rows.changed || len(again.pages) != len(pages.pages) {
+				t.Errorf("seed %d: read again: %+v, %v", seed, rows, err)
+			}
 			slices.Sort(rows.tenants)
 			if slices.Sort(want); !slices.Equal(rows.tenants, want) {
 				t.Errorf("seed %d: rows %v, want %v", seed, rows.tenants, want)
@@ -143,95 +148,24 @@ func TestThePagesOfATableHoldItsRows(t *testing.T) {
 }
 
 func TestAPageOfNoRowsIsRefused(t *testing.T) {
-	leaf := []byte{0x0d, 0, 0, 0, 1, 0, 0, 0, 0, 10, 3, 0x81, 0x00}
-	if rows, ok := rowsOfPage(leaf); !ok || !slices.Equal(rows, []int64{128}) {
-		t.Errorf("rows %v, %v", rows, ok)
+	seed := maphash.MakeSeed()
+	leaf := []byte{0x0d, 0, 0, 0, 1, 0, 0, 0, 0, 10, 3, 0x81, 0x00, 'a', 'b', 'c', 'd'}
+	all, fresh, ok := rowsOfPage(leaf, seed, nil)
+	if !ok || !slices.Equal(fresh, []int64{128}) || len(all) != 1 {
+		t.Errorf("rows %v, %v", fresh, ok)
 	}
-	for _, page := range [][]byte{nil, leaf[:8], leaf[:9], leaf[:10], leaf[:12], append([]byte{0x0a}, leaf[1:]...), {0x0d, 0, 0, 0xff, 0xff, 0, 0, 0, 0}, {0x0d, 0, 0, 0, 1, 0, 0, 0, 0xff, 0xff}} {
-		if rows, ok := rowsOfPage(page); ok {
-			t.Errorf("%v: rows %v", page, rows)
-		}
+	leaf[16] = 'e' // behind the row
+	if _, fresh, ok = rowsOfPage(leaf, seed, all); !ok || fresh != nil {
+		t.Errorf("the same row is %v, %v", fresh, ok)
 	}
-}
-
-// Whatever is written, with a revision or without, following it leads where reading
-// everything leads.
-func TestFollowingADatabaseLeadsWhereReadingItLeads(t *testing.T) {
-	for seed := range uint64(6) {
-		rng := rand.New(rand.NewPCG(seed, 9))
-		w := newSQLiteWorld([]string{"wal", "delete"}[rng.IntN(2)])(t).(*sqliteWorld)
-		w.exec(t, `CREATE TABLE tenants (id TEXT, slug TEXT, plan TEXT, name TEXT, revision BIGINT NOT NULL DEFAULT 0);
-			CREATE TABLE tenant_hosts (host TEXT, slug TEXT, verified BIGINT);
-			CREATE TABLE catalog_revision (revision BIGINT); INSERT INTO catalog_revision VALUES (1);
-			CREATE TABLE pets (name TEXT)`)
-		query := []string{"", "SELECT t.id, t.slug, t.plan, t.name, (SELECT group_concat(host) FROM tenant_hosts h WHERE h.slug = t.slug AND verified > 0) AS hosts FROM tenants t"}[rng.IntN(2)]
-		source := func() *sqlite {
-			s, err := NewSQLite(w.path, query)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s.(*sqlite)
-		}
-		s := source()
-		r := open(t, s, nil)
-		if err := r.WaitFirst(within(t)); err != nil {
-			t.Fatal(err)
-		}
-		slug := func() string { return fmt.Sprint("t", rng.IntN(40)) }
-		write := func() {
-			switch kind := rng.IntN(40); {
-			case kind < 12:
-				name := slug()
-				w.exec(t, "INSERT INTO tenants (id, slug, plan, name) SELECT ?1, ?1, 'free', ?2 WHERE NOT EXISTS (SELECT 1 FROM tenants WHERE slug = ?1)", name, strings.Repeat("n", rng.IntN(500)))
-			case kind < 22:
-				w.exec(t, "UPDATE tenants SET plan = ? WHERE slug = ?", []string{"free", "basic"}[rng.IntN(2)], slug())
-			case kind < 30:
-				w.exec(t, "UPDATE catalog_revision SET revision = revision + 1")
-				w.exec(t, "UPDATE tenants SET plan = ?, revision = (SELECT revision FROM catalog_revision) WHERE slug = ?", []string{"free", "basic"}[rng.IntN(2)], slug())
-			case kind < 32:
-				w.exec(t, "INSERT INTO pets VALUES ('Rex')")
-			case kind < 36:
-				w.exec(t, "INSERT INTO tenant_hosts SELECT ?1, ?2, 1 WHERE NOT EXISTS (SELECT 1 FROM tenant_hosts WHERE host = ?1)", fmt.Sprintf("h%d.example", rng.IntN(50)), slug())
-			case kind == 36:
-				w.exec(t, "UPDATE tenant_hosts SET verified = ?, slug = ? WHERE host = ?", rng.IntN(2), slug(), fmt.Sprintf("h%d.example", rng.IntN(50)))
-			case kind == 37:
-				w.exec(t, "DELETE FROM tenant_hosts WHERE host = ?", fmt.Sprintf("h%d.example", rng.IntN(50)))
-			case kind == 38:
-				w.exec(t, "DELETE FROM tenants WHERE slug = ?", slug())
-			default: // faults come and go
-				w.exec(t, "INSERT INTO tenants (id, slug) VALUES ('x', 'Bad')")
-			}
-			if rng.IntN(10) == 0 {
-				w.exec(t, "DELETE FROM tenants WHERE slug = 'Bad'")
-			}
-		}
-		for range 150 {
-			for range rng.IntN(3) {
-				write()
-			}
-			if rng.IntN(3) == 0 { // as far as the revisions go
-				restless(s, true)
-				if err := r.Refresh(within(t)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			restless(s, false)
-			if err := r.Refresh(within(t)); err != nil {
-				t.Fatal(err)
-			}
-			fresh := source()
-			records, err := fresh.Load(within(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = fresh.Close()
-			want, _ := newParser(nil).build(emptySnapshot(), records, noon)
-			if got := dump(r.Snapshot()); got != dump(want) {
-				t.Fatalf("seed %d: got\n%s\nwant\n%s", seed, got, dump(want))
-			}
-		}
-		if s := r.Stats(); s.Loads < s.FullLoads+20 {
-			t.Errorf("seed %d: %d of %d loads were full", seed, s.FullLoads, s.Loads)
+	leaf[15] = 'e' // its last byte
+	if _, fresh, ok = rowsOfPage(leaf, seed, all); !ok || len(fresh) != 1 {
+		t.Errorf("another row is %v, %v", fresh, ok)
+	}
+	huge := []byte{0x0d, 0, 0, 0, 1, 0, 0, 0, 0, 10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}
+	for _, page := range [][]byte{nil, leaf[:7], leaf[:8], leaf[:9], leaf[:10], leaf[:12], append([]byte{0x0a}, leaf[1:]...), {0x0d, 0, 0, 0xff, 0xff, 0, 0, 0, 0}, {0x0d, 0, 0, 0, 1, 0, 0, 0, 0xff, 0xff}, huge} {
+		if _, fresh, ok := rowsOfPage(page, seed, nil); ok {
+			t.Errorf("%v: rows %v", page, fresh)
 		}
 	}
 }
@@ -246,7 +180,7 @@ func TestOtherWritesToTheSameFileAreNoChange(t *testing.T) {
 	expect(t, s, Record{ID: "1", Slug: "acme", Status: "active"})
 	for range 3 {
 		w.exec(t, "INSERT INTO pets VALUES ('Rex')")
-		restless(s, false)
+		rest(&s.pace, false)
 		if _, err := s.LoadChanges(within(t)); !errors.Is(err, errKnown) {
 			t.Errorf("error = %v", err)
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"slices"
 )
 
 // errNoPages says that the tables do not lie in pages that can be read: they are
@@ -11,22 +13,36 @@ import (
 // that tell.
 var errNoPages = errors.New("the tables have no pages of rows")
 
-// written is what the pages that have changed hold.
+// sqlitePages is what the tables of a catalog consist of.
+type sqlitePages struct {
+	schema string // how the tables were made
+	pages  map[int64]sqlitePage
+	seed   maphash.Seed
+}
+
+type sqlitePage struct {
+	sum  sum
+	rows []uint64 // a hash of each, with its number
+}
+
+// written is what the pages hold that others had not.
 type written struct {
 	tenants, hosts []int64 // row numbers
 	changed        bool    // a page is new, different or gone
 }
 
-// sqlitePages returns how the tables were made, the sum of each of their pages, and
-// what those hold that old has not. If old is nil, nobody wants to know.
-func sqlitePages(run runner, c catalog, old map[int64]sum) (schema string, pages map[int64]sum, rows written, err error) {
-	pages = make(map[int64]sum, len(old))
+// readSQLitePages also returns what the pages hold that the old ones have not.
+func readSQLitePages(run runner, c catalog, old sqlitePages) (p sqlitePages, rows written, err error) {
+	p = sqlitePages{pages: make(map[int64]sqlitePage, len(old.pages)), seed: old.seed}
+	if old.pages == nil {
+		p.seed = maphash.MakeSeed()
+	}
 	note := func(v []any) error {
-		schema += fmt.Sprintf("%q\n", v[0])
+		p.schema += fmt.Sprintf("%q\n", v[0])
 		return nil
 	}
-	if err = run("PRAGMA encoding", nil, noHead, note); err != nil {
-		return "", nil, rows, err
+	if err := run("PRAGMA encoding", nil, noHead, note); err != nil {
+		return p, rows, err
 	}
 	kept := 0
 	for _, table := range []struct {
@@ -36,73 +52,79 @@ func sqlitePages(run runner, c catalog, old map[int64]sum) (schema string, pages
 		if table.name == "tenant_hosts" && len(c.hosts) == 0 {
 			break
 		}
-		if err = run("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", []any{table.name}, noHead, note); err != nil {
-			return "", nil, rows, err
+		if err := run("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", []any{table.name}, noHead, note); err != nil {
+			return p, rows, err
 		}
-		before := len(pages)
-		err = run("SELECT p.pgno, s.pagetype, p.data FROM dbstat s JOIN sqlite_dbpage p ON p.pgno = s.pageno WHERE s.name = ?", []any{table.name}, noHead, func(v []any) error {
+		before := len(p.pages)
+		err := run("SELECT p.pgno, s.pagetype, p.data FROM dbstat s JOIN sqlite_dbpage p ON p.pgno = s.pageno WHERE s.name = ?", []any{table.name}, noHead, func(v []any) error {
 			number, _ := v[0].(int64)
 			data, _ := v[2].([]byte)
-			s := sumOf(data)
-			pages[number] = s
-			switch {
-			case v[1] == "leaf" && !isTableLeaf(data):
-				return errNoPages
-			case old == nil:
-				return nil
-			case old[number] == s:
+			s, known := sumOf(data), old.pages[number]
+			if s == known.sum {
 				kept++
+				p.pages[number] = known
 				return nil
 			}
 			rows.changed = true
-			if v[1] == "internal" {
-				return nil // it only leads to the pages that hold rows
+			page := sqlitePage{sum: s}
+			switch v[1] {
+			case "internal": // it only leads to the pages that hold rows
+			case "leaf":
+				var fresh []int64
+				var ok bool
+				if page.rows, fresh, ok = rowsOfPage(data, p.seed, known.rows); !ok {
+					return errNoPages
+				}
+				*table.rows = append(*table.rows, fresh...)
+			default: // the end of a long row, which does not say whose
+				if old.pages != nil {
+					return errNoPages
+				}
 			}
-			found, ok := rowsOfPage(data)
-			if !ok {
-				return errNoPages // the end of a long row
-			}
-			*table.rows = append(*table.rows, found...)
+			p.pages[number] = page
 			return nil
 		})
-		if err == nil && len(pages) == before {
+		if err == nil && len(p.pages) == before {
 			err = errNoPages
 		}
 		if err != nil {
-			return "", nil, rows, err
+			return p, rows, err
 		}
 	}
-	rows.changed = rows.changed || kept < len(old)
-	return schema, pages, rows, nil
+	rows.changed = rows.changed || kept < len(old.pages)
+	return p, rows, nil
 }
 
-// isTableLeaf tells the pages that hold rows, in SQLite's file format, section 1.6,
-// "B-tree Pages".
-func isTableLeaf(page []byte) bool { return len(page) > leafHeader && page[0] == 0x0d }
-
-const leafHeader = 8
-
-// rowsOfPage returns the numbers of the rows in such a page.
-func rowsOfPage(page []byte) ([]int64, bool) {
-	if !isTableLeaf(page) {
-		return nil, false
+// rowsOfPage returns a hash of each row in a page of SQLite's file format, section
+// 1.6, "B-tree Pages", and the numbers of those that are not among the known. It
+// reports false for any page but a leaf of a table.
+func rowsOfPage(page []byte, seed maphash.Seed, known []uint64) (all []uint64, fresh []int64, ok bool) {
+	const header, tableLeaf = 8, 0x0d
+	if len(page) < header || page[0] != tableLeaf {
+		return nil, nil, false
 	}
-	rows := make([]int64, binary.BigEndian.Uint16(page[3:]))
-	for i := range rows {
-		place := leafHeader + 2*i
+	all = make([]uint64, binary.BigEndian.Uint16(page[3:]))
+	for i := range all {
+		place := header + 2*i
 		if place+2 > len(page) {
-			return nil, false
+			return nil, nil, false
 		}
-		cell := int(binary.BigEndian.Uint16(page[place:]))
-		_, cell, ok := sqliteVarint(page, cell) // the length of the row
-		if !ok {
-			return nil, false
+		begin := int(binary.BigEndian.Uint16(page[place:]))
+		size, at, ok1 := sqliteVarint(page, begin)
+		number, at, ok2 := sqliteVarint(page, at)
+		if !ok1 || !ok2 || size < 0 {
+			return nil, nil, false
 		}
-		if rows[i], _, ok = sqliteVarint(page, cell); !ok {
-			return nil, false
+		end := len(page) // of a long row, whose end is elsewhere
+		if size < int64(end-at) {
+			end = at + int(size)
+		}
+		all[i] = maphash.Bytes(seed, page[begin:end])
+		if !slices.Contains(known, all[i]) {
+			fresh = append(fresh, number)
 		}
 	}
-	return rows, true
+	return all, fresh, true
 }
 
 // sqliteVarint reads a number of one to nine bytes, the ninth of which counts as a

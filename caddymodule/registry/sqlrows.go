@@ -180,7 +180,8 @@ type catalog struct {
 // verified, if that is recorded. Databases differ in join, the expression that
 // makes one text of many hosts.
 //
-// If changed is not empty, it is a query for the slugs that are asked for.
+// If changed is not empty, it is what to say behind a slug for those that are asked
+// for, as "IN (...)".
 func (c catalog) defaultQuery(join, changed string) (string, error) {
 	if len(c.tenants) == 0 {
 		return "", errors.New(`expected a table "tenants", found none`)
@@ -202,7 +203,7 @@ func (c catalog) defaultQuery(join, changed string) (string, error) {
 			where = append(where, c.verified)
 		}
 		if changed != "" {
-			where = append(where, "slug IN ("+changed+")")
+			where = append(where, "slug "+changed)
 		}
 		hosts := "SELECT slug, " + join + " AS hosts FROM tenant_hosts"
 		if len(where) > 0 {
@@ -212,7 +213,7 @@ func (c catalog) defaultQuery(join, changed string) (string, error) {
 		from += " LEFT JOIN (" + hosts + " GROUP BY slug) h ON h.slug = t.slug"
 	}
 	if changed != "" {
-		from += " WHERE t.slug IN (" + changed + ")"
+		from += " WHERE t.slug " + changed
 	}
 	return query + from, nil
 }
@@ -223,4 +224,14 @@ func countRecordHosts(records []Record) int {
 		n += len(records[i].Hosts)
 	}
 	return n
+}
+
+// allMet reports whether there is a record for each of the slugs. A host that was
+// written and is nobody's may have been somebody's before.
+func allMet(slugs []string, records []Record) bool {
+	met := make(map[string]struct{}, len(records))
+	for i := range records {
+		met[records[i].Slug] = struct{}{}
+	}
+	return !slices.ContainsFunc(slugs, func(slug string) bool { _, ok := met[slug]; return !ok })
 }
