@@ -51,6 +51,9 @@ func (p *parser) apply(prev *Snapshot, changes Changes, at time.Time) (*Snapshot
 	if c.size() == 0 {
 		return prev, c, true
 	}
+	if !uniqueIDs(&slugs.table, entries) {
+		return nil, c, false
+	}
 	return newSnapshot(slugs.done(), hosts.done(), &problems{}, at), c, true
 }
 
@@ -78,6 +81,30 @@ func putNew(slugs, hosts *edit, t *tenant.Tenant) bool {
 			return false
 		}
 		hosts.put(h, t)
+	}
+	return true
+}
+
+// uniqueIDs reports whether no two tenants of the table have one id, given those
+// that have changed. No index of ids is kept, since nobody looks tenants up by id:
+// to go through all of them takes 30 ns each, and only when there is a new id.
+func uniqueIDs(slugs *table, changed []entry) bool {
+	fresh := map[string]int{}
+	for _, e := range changed {
+		if e.known == nil || e.known.ID != e.t.ID {
+			fresh[e.t.ID] = 0
+		}
+	}
+	if len(fresh) == 0 {
+		return true
+	}
+	for t := range slugs.all() {
+		if n, ok := fresh[t.ID]; ok {
+			if n > 0 {
+				return false
+			}
+			fresh[t.ID] = 1
+		}
 	}
 	return true
 }

@@ -73,19 +73,25 @@ func TestChangesThatDoNotAddUpAreRefused(t *testing.T) {
 		prev    *Snapshot
 		changes Changes
 	}{
-		"a fault":                     {prev, Changes{Records: []Record{{Slug: "initech", Status: "odd"}}, Tenants: -1, Hosts: -1}},
-		"an invalid slug":             {prev, Changes{Records: []Record{{Slug: "Initech"}}, Tenants: -1, Hosts: -1}},
-		"a host that is taken":        {prev, Changes{Records: []Record{{Slug: "globex", Hosts: []string{"acme.example"}}}, Tenants: -1, Hosts: -1}},
-		"a slug twice":                {prev, Changes{Records: []Record{{Slug: "hooli", ID: "1"}, {Slug: "hooli", ID: "2"}}, Tenants: -1, Hosts: -1}},
-		"a tenant too many":           {prev, Changes{Tenants: 1, Hosts: -1}},
-		"a tenant too few":            {prev, Changes{Tenants: 3, Hosts: -1}},
-		"a host too many":             {prev, Changes{Tenants: -1, Hosts: 0}},
-		"faults that were there":      {faulty, Changes{Records: []Record{{Slug: "globex"}}, Tenants: -1, Hosts: -1}},
-		"a renamed tenant's old slug": {prev, Changes{Records: []Record{{ID: "globex", Slug: "globex2"}}, Tenants: 2, Hosts: -1}},
+		"a fault":                      {prev, Changes{Records: []Record{{Slug: "initech", Status: "odd"}}, Tenants: -1, Hosts: -1}},
+		"an invalid slug":              {prev, Changes{Records: []Record{{Slug: "Initech"}}, Tenants: -1, Hosts: -1}},
+		"a host that is taken":         {prev, Changes{Records: []Record{{Slug: "globex", Hosts: []string{"acme.example"}}}, Tenants: -1, Hosts: -1}},
+		"a slug twice":                 {prev, Changes{Records: []Record{{Slug: "hooli", ID: "1"}, {Slug: "hooli", ID: "2"}}, Tenants: -1, Hosts: -1}},
+		"a tenant too many":            {prev, Changes{Tenants: 1, Hosts: -1}},
+		"a tenant too few":             {prev, Changes{Tenants: 3, Hosts: -1}},
+		"a host too many":              {prev, Changes{Tenants: -1, Hosts: 0}},
+		"an id that is taken":          {prev, Changes{Records: []Record{{ID: "acme", Slug: "initech"}}, Tenants: 3, Hosts: 1}},
+		"an id that becomes another's": {prev, Changes{Records: []Record{{ID: "acme", Slug: "globex"}}, Tenants: 2, Hosts: 1}},
+		"one id twice":                 {prev, Changes{Records: []Record{{ID: "7", Slug: "initech"}, {ID: "7", Slug: "hooli"}}, Tenants: 4, Hosts: 1}},
+		"faults that were there":       {faulty, Changes{Records: []Record{{Slug: "globex"}}, Tenants: -1, Hosts: -1}},
+		"a renamed tenant's old slug":  {prev, Changes{Records: []Record{{ID: "globex", Slug: "globex2"}}, Tenants: 2, Hosts: -1}},
 	} {
 		if _, _, ok := p.apply(test.prev, test.changes, noon); ok {
 			t.Errorf("%s was applied", name)
 		}
+	}
+	if next, _, ok := p.apply(prev, Changes{Records: []Record{{ID: "globex", Slug: "acme"}, {ID: "acme", Slug: "globex"}}, Tenants: 2, Hosts: 0}, noon); !ok || next.BySlug(slug("acme")).ID != "globex" {
+		t.Error("ids cannot be swapped")
 	}
 	if got, c, ok := p.apply(prev, Changes{Records: []Record{{Slug: "globex"}}, Removed: []string{"-", "nobody"}, Tenants: 2, Hosts: 1}, noon); !ok || got != prev || c.size() != 0 {
 		t.Errorf("changes of nothing made %v, %v", c, ok)

@@ -39,7 +39,7 @@ func (p *parser) build(prev *Snapshot, records []Record, at time.Time) (*Snapsho
 			entries = append(entries, e)
 		}
 	}
-	entries, names := settle(entries, report)
+	entries = settle(entries, report)
 	for i := range entries {
 		e := &entries[i]
 		// Parsed anew because of a host that it could not keep, like last time.
@@ -48,7 +48,7 @@ func (p *parser) build(prev *Snapshot, records []Record, at time.Time) (*Snapsho
 		}
 	}
 
-	c := compare(prev, entries, names)
+	c := compare(prev, entries)
 	if c.size() == 0 && prev.faults == report.count && slices.EqualFunc(prev.problems, report.kept, sameProblem) && !prev.loadedAt.IsZero() {
 		return prev, c
 	}
@@ -57,7 +57,7 @@ func (p *parser) build(prev *Snapshot, records []Record, at time.Time) (*Snapsho
 }
 
 // compare finds what has changed since prev.
-func compare(prev *Snapshot, entries []entry, names map[string]*Record) (c change) {
+func compare(prev *Snapshot, entries []entry) (c change) {
 	met := 0
 	for _, e := range entries {
 		if e.known != nil {
@@ -75,8 +75,14 @@ func compare(prev *Snapshot, entries []entry, names map[string]*Record) (c chang
 	if met == prev.Len() {
 		return c
 	}
+	left := make(map[tenant.Slug]struct{}, met)
+	for _, e := range entries {
+		if e.known != nil {
+			left[e.t.Slug] = struct{}{}
+		}
+	}
 	for t := range prev.slugs.all() {
-		if _, ok := names[t.Slug.String()]; !ok {
+		if _, ok := left[t.Slug]; !ok {
 			c.removed = append(c.removed, t.Slug)
 		}
 	}
@@ -94,57 +100,35 @@ type entry struct {
 }
 
 // settle decides who keeps a name that several records claim: the older one. It
-// returns the records that are left, and the slugs of all of them.
-func settle(entries []entry, report *problems) ([]entry, map[string]*Record) {
-	slugs, ids, hosts := claims(entries)
-	if slugs.contested || ids.contested || hosts.contested {
-		slices.SortStableFunc(entries, func(a, b entry) int { return older(a.r, b.r) })
-		slugs.clear()
-		ids.clear()
-		hosts.clear()
-		entries = slices.DeleteFunc(entries, func(e entry) bool { return !keep(e, slugs, ids, report) })
-		for i := range entries {
-			entries[i].t = keepHosts(entries[i], hosts, report)
-		}
+// returns the records that are left.
+func settle(entries []entry, report *problems) []entry {
+	if !contested(entries) {
+		return entries
 	}
-	return entries, slugs.owner
+	slugs, ids, hosts := claim{}, claim{}, claim{}
+	slices.SortStableFunc(entries, func(a, b entry) int { return older(a.r, b.r) })
+	entries = slices.DeleteFunc(entries, func(e entry) bool { return !keep(e, slugs, ids, report) })
+	for i := range entries {
+		entries[i].t = keepHosts(entries[i], hosts, report)
+	}
+	return entries
 }
 
-// claim is a name and the record that has it.
-type claim struct {
-	owner     map[string]*Record
-	contested bool
-}
-
-func newClaim(n int) *claim { return &claim{owner: make(map[string]*Record, n)} }
-
-func (c *claim) clear() { clear(c.owner) }
+// claim has the records by a name that they have.
+type claim map[string]*Record
 
 // take gives the name to the record unless another one has it, which it returns.
-func (c *claim) take(name string, r *Record) *Record {
-	if owner, ok := c.owner[name]; ok {
-		c.contested = true
+func (c claim) take(name string, r *Record) *Record {
+	if owner, ok := c[name]; ok {
 		return owner
 	}
-	c.owner[name] = r
+	c[name] = r
 	return nil
 }
 
-func claims(entries []entry) (slugs, ids, hosts *claim) {
-	slugs, ids, hosts = newClaim(len(entries)), newClaim(len(entries)), newClaim(0)
-	for _, e := range entries {
-		slugs.take(e.t.Slug.String(), e.r)
-		ids.take(e.t.ID, e.r)
-		for _, h := range e.t.Hosts {
-			hosts.take(h, e.r)
-		}
-	}
-	return slugs, ids, hosts
-}
-
 // keep reports whether the record is the first one with its slug and id.
-func keep(e entry, slugs, ids *claim, report *problems) bool {
-	if owner := slugs.owner[e.t.Slug.String()]; owner != nil {
+func keep(e entry, slugs, ids claim, report *problems) bool {
+	if owner := slugs[e.t.Slug.String()]; owner != nil {
 		report.add(e.r.problem(fmt.Errorf("the slug is taken by the older record in %s", owner.position()), true))
 		return false
 	}
@@ -157,7 +141,7 @@ func keep(e entry, slugs, ids *claim, report *problems) bool {
 }
 
 // keepHosts returns the tenant with those of its hosts that no older one has.
-func keepHosts(e entry, hosts *claim, report *problems) *tenant.Tenant {
+func keepHosts(e entry, hosts claim, report *problems) *tenant.Tenant {
 	kept := make([]string, 0, len(e.t.Hosts))
 	for _, h := range e.t.Hosts {
 		if owner := hosts.take(h, e.r); owner != nil {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -50,13 +51,7 @@ func readsOnlyWhatWasWritten(t *testing.T, server *pgtest.Server) {
 	server.Exec("DROP TABLE IF EXISTS tenants, tenant_hosts;" + postgresSchema)
 	server.Exec(`INSERT INTO tenants (id, slug, status) SELECT 'id' || i, 't' || i, 'active' FROM generate_series(1, 100) i`)
 	server.Exec(`INSERT INTO tenant_hosts SELECT 'h' || i || '.example', 't' || i, true FROM generate_series(1, 40) i`)
-	source := func() Source {
-		s, err := NewPostgres(server.DSN(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	source := func() Source { return postgresAtPace(t, server, "", pace{}) }
 	follow(t, source, func(sql string) { server.Exec(sql) }, []deltaStep{
 		{"UPDATE tenants SET plan = 'basic' WHERE slug = 't7'", false},
 		{"UPDATE tenants SET status = 'suspended' WHERE slug IN ('t8', 't9')", false},
@@ -127,13 +122,94 @@ const (
 
 func followsAVersionColumn(t *testing.T, server *pgtest.Server) {
 	server.Exec(versionTable)
+	follow(t, func() Source { return postgresAtPace(t, server, versionQuery, pace{}) }, func(sql string) { server.Exec(sql) }, versionSteps)
+}
+
+func postgresAtPace(t *testing.T, server *pgtest.Server, query string, p pace) Source {
+	t.Helper()
+	s, err := NewPostgres(server.DSN(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.(*postgres).pace = p
+	return s
+}
+
+// forEver has a source rest for as long as a test takes.
+var forEver = pace{found: 1e6, nothing: 1e6}
+
+const postgresRevisionSQL = `DROP TABLE IF EXISTS tenants, tenant_hosts;
+	CREATE TABLE tenants (slug TEXT PRIMARY KEY, plan TEXT, revision BIGINT NOT NULL);
+	CREATE TABLE tenant_hosts (host TEXT PRIMARY KEY, slug TEXT, verified BIGINT);
+	CREATE TABLE catalog_revision (revision BIGINT); INSERT INTO catalog_revision VALUES (2);
+	INSERT INTO tenants VALUES ('a', 'free', 1), ('b', 'free', 2), ('c', 'free', 2);
+	INSERT INTO tenant_hosts VALUES ('a.example', 'a', 1)`
+
+// While it rests, a source follows the catalog's revisions, and looks for all that
+// was written if somebody notifies.
+func followsRevisions(t *testing.T, server *pgtest.Server) {
+	server.Exec(postgresRevisionSQL)
+	defer server.Exec("DROP TABLE catalog_revision")
+	first := true
 	follow(t, func() Source {
-		s, err := NewPostgres(server.DSN(), versionQuery)
-		if err != nil {
+		if first {
+			first = false
+			return postgresAtPace(t, server, "", forEver)
+		}
+		return postgresAtPace(t, server, "", pace{})
+	}, func(sql string) { server.Exec(sql) }, []deltaStep{
+		{"UPDATE tenants SET plan = 'basic', revision = 3 WHERE slug = 'b'; UPDATE catalog_revision SET revision = 3", false},
+		{"INSERT INTO tenants VALUES ('d', 'free', 4); UPDATE catalog_revision SET revision = 4", false},
+		{"INSERT INTO tenant_hosts VALUES ('d.example', 'd', 1); UPDATE tenants SET revision = 5 WHERE slug = 'd'; UPDATE catalog_revision SET revision = 5", false},
+		{"DELETE FROM tenant_hosts WHERE slug = 'a'; UPDATE tenants SET revision = 6 WHERE slug = 'a'; UPDATE catalog_revision SET revision = 6", false},
+		{"CREATE TABLE pets (x int); DROP TABLE pets", false},
+		{"UPDATE tenants SET plan = 'gold'; UPDATE catalog_revision SET revision = 1", true},
+		{"DELETE FROM catalog_revision", true},
+	})
+
+	server.Exec("INSERT INTO catalog_revision VALUES (7)")
+	r := open(t, postgresAtPace(t, server, "", forEver), nil)
+	if err := r.WaitFirst(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	plan := func(name string) string {
+		t.Helper()
+		if err := r.Refresh(within(t)); err != nil {
 			t.Fatal(err)
 		}
-		return s
-	}, func(sql string) { server.Exec(sql) }, versionSteps)
+		return string(r.Snapshot().BySlug(slug(name)).Plan)
+	}
+	server.Exec("UPDATE tenants SET plan = 'free' WHERE slug = 'a'")
+	if got := plan("a"); got != "gold" {
+		t.Errorf("a change by hand was looked for while resting: plan %q", got)
+	}
+	server.Exec("UPDATE tenants SET plan = 'basic', revision = 8 WHERE slug = 'b'; UPDATE catalog_revision SET revision = 8")
+	if a, b := plan("a"), plan("b"); a != "gold" || b != "basic" {
+		t.Errorf("after a change with a revision, the plans are %q and %q", a, b)
+	}
+	server.Exec("UPDATE tenants SET plan = 'basic' WHERE slug = 'c'; NOTIFY " + NotifyChannel)
+	eventually(t, "what was notified", func() bool { return plan("c") == "basic" && plan("a") == "free" })
+	server.Exec("DELETE FROM tenants WHERE slug = 'd'; NOTIFY " + NotifyChannel)
+	eventually(t, "the removal", func() bool { return r.Snapshot().BySlug(slug("d")) == nil })
+}
+
+// A gateway that may not read the revisions does without.
+func doesWithoutRevisions(t *testing.T, server *pgtest.Server) {
+	server.Exec(postgresRevisionSQL + "; CREATE ROLE gateway LOGIN; GRANT SELECT ON tenants, tenant_hosts TO gateway")
+	defer server.Exec("DROP OWNED BY gateway; DROP ROLE gateway; DROP TABLE catalog_revision")
+	s, err := NewPostgres(strings.Replace(server.DSN(), "user=postgres", "user=gateway", 1), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.(*postgres).pace = pace{}
+	if records, err := s.Load(within(t)); err != nil || len(records) != 3 || s.(*postgres).revision.on {
+		t.Fatalf("%d records, %v, by revision: %v", len(records), err, s.(*postgres).revision.on)
+	}
+	server.Exec("UPDATE tenants SET plan = 'basic', revision = 3 WHERE slug = 'b'; UPDATE catalog_revision SET revision = 3")
+	if changes, err := s.(*postgres).LoadChanges(within(t)); err != nil || len(changes.Records) != 1 || changes.Tenants != 3 || changes.Hosts != 1 {
+		t.Errorf("%+v, %v", changes, err)
+	}
 }
 
 func TestSQLiteFollowsAVersionColumn(t *testing.T) {

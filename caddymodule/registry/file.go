@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -33,12 +34,15 @@ const settleTime = 50 * time.Millisecond
 //	    hosts: [pets.acme.example]
 //
 // The fields are those of [NewSQLite]'s query. The file may come later and be
-// replaced or rewritten at any time; a look at an unchanged one costs a stat.
+// replaced or rewritten at any time; a look at an unchanged one costs a stat. Of
+// one in JSON that has changed, only the records are read that are new or
+// different; YAML is for lists that are short.
 func NewFile(path string) (Source, error) {
 	f := &file{path: path}
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".json":
-		f.parse, f.most = parseJSON, MaxJSONSize
+		f.text = &jsonText{keys: fileKeys}
+		f.parse, f.most = f.parseJSON, MaxJSONSize
 	case ".yaml", ".yml":
 		f.parse, f.most = parseYAML, MaxYAMLSize
 	default:
@@ -51,14 +55,22 @@ type file struct {
 	path  string
 	parse func(data []byte) ([]Record, error)
 	most  int64
+	text  *jsonText // nil for YAML
 
-	seen os.FileInfo // at the last successful load, nil before and after a failure
+	seen os.FileInfo // at the last successful look, nil before and after a failure
 	hash [sha256.Size]byte
+	// whole says that the last successful look was a full one.
+	whole bool
 
 	// bad is the file whose content could not be read, and fault why: it is not
 	// read again until it changes.
 	bad   os.FileInfo
 	fault error
+}
+
+func (f *file) parseJSON(data []byte) ([]Record, error) {
+	doc, err := f.text.all(data)
+	return doc.tenants, err
 }
 
 func (f *file) String() string { return "file " + f.path }
@@ -68,55 +80,87 @@ func (f *file) Close() error   { return nil }
 func (f *file) Interval() time.Duration { return 200 * time.Millisecond }
 
 func (f *file) Load(ctx context.Context) ([]Record, error) {
-	records, err := f.load(ctx)
-	if err != nil && !errors.Is(err, ErrUnchanged) {
-		f.seen = nil
-		return nil, fmt.Errorf("reading tenants from file %q: %w", f.path, err)
-	}
-	return records, err
+	changes, err := f.look(ctx, true)
+	return changes.Records, err
 }
 
-func (f *file) load(ctx context.Context) ([]Record, error) {
+// LoadChanges implements [Incremental] for files in JSON.
+func (f *file) LoadChanges(ctx context.Context) (Changes, error) {
+	if f.text == nil || f.seen == nil {
+		return Changes{}, ErrFull
+	}
+	return f.look(ctx, false)
+}
+
+func (f *file) look(ctx context.Context, whole bool) (Changes, error) {
+	changes, err := f.load(ctx, whole)
+	if err != nil && !errors.Is(err, ErrUnchanged) && !errors.Is(err, ErrFull) {
+		f.seen = nil
+		return Changes{}, fmt.Errorf("reading tenants from file %q: %w", f.path, err)
+	}
+	return changes, err
+}
+
+func (f *file) load(ctx context.Context, whole bool) (Changes, error) {
 	before, err := f.settled(ctx)
 	if err != nil {
-		return nil, err
+		return Changes{}, err
 	}
-	if f.seen != nil && same(before, f.seen) {
-		return nil, ErrUnchanged
+	// All that there is was returned by the last look, or is already known.
+	complete := f.seen != nil && (f.whole || !whole)
+	if complete && same(before, f.seen) {
+		return Changes{}, ErrUnchanged
 	}
 	if f.bad != nil && same(before, f.bad) {
-		return nil, f.fault
+		return Changes{}, f.fault
 	}
+	data, after, err := f.content(before)
+	if err != nil {
+		return Changes{}, err
+	}
+	hash := sha256.Sum256(data)
+	if complete && hash == f.hash {
+		f.seen = after
+		return Changes{}, ErrUnchanged
+	}
+	var changes Changes
+	if whole {
+		if changes.Records, err = f.parse(data); err != nil {
+			f.bad, f.fault = after, err
+			return Changes{}, err
+		}
+	} else {
+		doc, ok := f.text.changes(data)
+		if !ok {
+			return Changes{}, ErrFull
+		}
+		changes = doc.changes()
+	}
+	f.seen, f.hash, f.whole, f.bad = after, hash, whole, nil
+	return changes, nil
+}
+
+// content reads the file, and returns what it is afterwards.
+func (f *file) content(before os.FileInfo) ([]byte, os.FileInfo, error) {
 	if !before.Mode().IsRegular() {
-		return nil, errors.New("expected a regular file")
+		return nil, nil, errors.New("expected a regular file")
 	}
 	if before.Size() > f.most {
-		return nil, fmt.Errorf("expected at most %d bytes, found %d", f.most, before.Size())
+		return nil, nil, fmt.Errorf("expected at most %d bytes, found %d", f.most, before.Size())
 	}
-	data, err := readFile(f.path, f.most)
+	data, err := readFile(f.path, before.Size(), f.most)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// A file that was written to meanwhile is read again at the next look.
 	after, err := f.stat()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !same(before, after) {
-		return nil, errors.New("the file changed while it was read")
+		return nil, nil, errors.New("the file changed while it was read")
 	}
-	hash := sha256.Sum256(data)
-	if f.seen != nil && hash == f.hash {
-		f.seen = after
-		return nil, ErrUnchanged
-	}
-	records, err := f.parse(data)
-	if err != nil {
-		f.bad, f.fault = after, err
-		return nil, err
-	}
-	f.seen, f.hash, f.bad = after, hash, nil
-	return records, nil
+	return data, after, nil
 }
 
 // settled waits until the file has not been written to for settleTime, but not
@@ -160,20 +204,24 @@ func same(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-func readFile(path string, most int64) ([]byte, error) {
+// readFile reads a file of about that size.
+func readFile(path string, size, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, errors.Unwrap(err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
+	data := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	if _, err := data.ReadFrom(io.LimitReader(f, most+1)); err != nil {
 		return nil, err
 	}
-	if int64(len(data)) > most {
+	if int64(data.Len()) > most {
 		return nil, fmt.Errorf("expected at most %d bytes", most)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
-var _ Paced = (*file)(nil)
+var (
+	_ Incremental = (*file)(nil)
+	_ Paced       = (*file)(nil)
+)

@@ -199,3 +199,66 @@ func TestNewFileWantsAKnownExtension(t *testing.T) {
 		}
 	}
 }
+
+// A registry that follows a file reads all of it only when it has to, and holds
+// what somebody who reads all of it holds.
+func TestOnlyTheRecordsThatChangedAreReadFromAJSONFile(t *testing.T) {
+	w := newFileWorld("tenants.json")(t).(*fileWorld)
+	put := func(records ...string) func() {
+		return func() { w.write(t, []byte("{\"tenants\": [\n"+strings.Join(records, ",\n")+"\n]}\n")) }
+	}
+	a, b, c := `{"slug": "a", "hosts": ["a.example"]}`, `{"slug": "b", "id": "7"}`, `{"slug": "c"}`
+	put(a, b, c)()
+	r := open(t, w.source(t), nil)
+	if err := r.WaitFirst(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	for name, step := range []struct {
+		change func()
+		full   bool
+		fails  bool
+	}{
+		{put(a, `{"slug": "b", "id": "7", "plan": "free"}`, c), false, false},
+		{put(a, c), false, false},
+		{put(c, a), false, false},
+		{put(c, b, a), false, false},
+		{put(b, `{"slug": "a"}`, `{"slug": "c", "hosts": ["a.example"]}`), false, false},
+		{put(a, b, c), false, false},
+		{func() { w.write(t, []byte(`{"tenants": [`+a+`, `)) }, false, true},
+		{put(a, b), true, false},                             // after a failure
+		{put(a, b, `{"slug": "d", "id": "7"}`), true, false}, // the id is b's
+		{put(a, b, c), true, false},                          // because of the fault that was there
+		{put(a, b, `{"slug": "c", "status": "odd"}`), true, false},
+		{put(a, b), true, false},
+		{put(a, b, `{"slug": "B"}`), true, false},
+		{put(a, b), true, false},
+		{put(a, b, b), true, false},
+		{put(b, a), true, false},
+		{put(), false, false},
+		{put(a), false, false},
+	} {
+		before := r.Stats()
+		eventually(t, "a new look", func() bool { // a file's time of change is coarse
+			step.change()
+			err := r.Refresh(within(t))
+			if (err != nil) != step.fails {
+				t.Fatalf("step %d: error = %v", name, err)
+			}
+			return r.Stats().Loads > before.Loads || err != nil
+		})
+		if full := r.Stats().FullLoads > before.FullLoads; full != step.full {
+			t.Errorf("step %d: read everything: %v", name, full)
+		}
+		if step.fails {
+			continue
+		}
+		records, err := w.source(t).Load(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, _ := newParser(nil).build(emptySnapshot(), records, noon)
+		if got := dump(r.Snapshot()); got != dump(want) {
+			t.Errorf("step %d: got\n%s\nwant\n%s", name, got, dump(want))
+		}
+	}
+}

@@ -67,121 +67,9 @@ func NewHTTP(address string, opts HTTPOptions) (Source, error) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	// The name has no query and no user, which may be secrets.
 	s := &feed{url: u, client: &client, opts: opts, name: "http " + u.Scheme + "://" + u.Host + u.EscapedPath(), version: -1}
+	s.text.keys = feedKeys
 	s.poll = newPoller(s)
 	return s, nil
-}
-
-type feed struct {
-	url    *url.URL
-	client *http.Client
-	opts   HTTPOptions
-	name   string
-	poll   *poller
-
-	// What the last successful look left, all empty before the first: what to ask
-	// the next one with, the sum of the last whole text, and whether it was whole.
-	asked   question
-	sum     [sha256.Size]byte
-	whole   bool
-	version int64
-
-	// stash is a whole feed that came when changes were asked for.
-	stash *answer
-}
-
-// question is what a request refers to.
-type question struct{ etag, cursor string }
-
-// answer is what a request brought.
-type answer struct {
-	next question // what to ask after it
-	doc  document
-	sum  [sha256.Size]byte
-}
-
-func (s *feed) String() string { return s.name }
-
-// Changed implements [Notifier].
-func (s *feed) Changed() <-chan struct{} { return s.poll.changed }
-
-func (s *feed) Close() error {
-	s.poll.close()
-	s.client.CloseIdleConnections()
-	return nil
-}
-
-func (s *feed) Load(ctx context.Context) ([]Record, error) {
-	a, err := s.stash, error(nil)
-	s.stash = nil
-	if a == nil && s.whole {
-		a, err = s.ask(ctx, question{etag: s.asked.etag})
-	}
-	if err == nil && (a == nil || a.doc.delta) {
-		a, err = s.fetch(ctx, question{}, 0)
-	}
-	if err != nil {
-		return nil, s.fail(err)
-	}
-	if a.doc.delta {
-		return nil, s.fail(errors.New("expected the whole feed, found a delta"))
-	}
-	known := s.whole && a.sum == s.sum
-	if err := s.accept(a, true); err != nil { //nolint:contextcheck // the poller outlives the look: Close ends it
-		return nil, s.fail(err)
-	}
-	if known {
-		return nil, ErrUnchanged
-	}
-	return a.doc.tenants, nil
-}
-
-// LoadChanges implements [Incremental] for feeds with a cursor. From those without
-// it leaves what the server said to Load.
-func (s *feed) LoadChanges(ctx context.Context) (Changes, error) {
-	if s.asked.cursor == "" && !s.whole {
-		return Changes{}, ErrFull
-	}
-	a, err := s.ask(ctx, s.asked)
-	if err != nil {
-		return Changes{}, s.fail(err)
-	}
-	if !a.doc.delta {
-		s.stash = a
-		return Changes{}, ErrFull
-	}
-	if err := s.accept(a, false); err != nil { //nolint:contextcheck // the poller outlives the look: Close ends it
-		return Changes{}, s.fail(err)
-	}
-	return Changes{Records: a.doc.tenants, Removed: a.doc.removed, Tenants: int(a.doc.total), Hosts: -1}, nil
-}
-
-// ask takes the poller's answer if there is a poller.
-func (s *feed) ask(ctx context.Context, q question) (*answer, error) {
-	if s.opts.LongPoll > 0 {
-		return s.poll.take()
-	}
-	return s.fetch(ctx, q, 0)
-}
-
-// accept makes the answer the one that the next request refers to.
-func (s *feed) accept(a *answer, whole bool) error {
-	if a.doc.version >= 0 && a.doc.version < s.version {
-		return fmt.Errorf("expected version %d or later, found %d", s.version, a.doc.version)
-	}
-	s.asked, s.whole, s.sum, s.version = a.next, whole, a.sum, max(s.version, a.doc.version)
-	if s.opts.LongPoll > 0 {
-		s.poll.begin(s.asked)
-	}
-	return nil
-}
-
-// fail names the source; after a failure everything is asked for again.
-func (s *feed) fail(err error) error {
-	if errors.Is(err, ErrUnchanged) {
-		return err
-	}
-	s.asked, s.whole, s.stash = question{}, false, nil
-	return fmt.Errorf("reading tenants from %s: %w", s.name, err)
 }
 
 // fetch makes one request.
@@ -222,10 +110,11 @@ func (s *feed) fetch(ctx context.Context, q question, wait time.Duration) (*answ
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
 		return nil, fmt.Errorf("expected a content type of JSON, found %q", clip(resp.Header.Get("Content-Type")))
 	}
-	return s.read(resp)
+	return s.receive(resp)
 }
 
-func (s *feed) read(resp *http.Response) (*answer, error) {
+// receive takes the body in, as far as it may go.
+func (s *feed) receive(resp *http.Response) (*answer, error) {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, s.opts.MaxBytes+1))
 	if err != nil {
 		return nil, err
@@ -233,11 +122,7 @@ func (s *feed) read(resp *http.Response) (*answer, error) {
 	if int64(len(data)) > s.opts.MaxBytes {
 		return nil, fmt.Errorf("expected at most %d bytes, found more", s.opts.MaxBytes)
 	}
-	doc, err := parseDocument(data, feedKeys)
-	if err != nil {
-		return nil, err
-	}
-	return &answer{next: question{etag: resp.Header.Get("ETag"), cursor: doc.cursor}, doc: doc, sum: sha256.Sum256(data)}, nil
+	return &answer{etag: resp.Header.Get("ETag"), data: data, sum: sha256.Sum256(data)}, nil
 }
 
 // withoutURL drops the URL from the client's errors: its query may be a secret.
@@ -248,8 +133,3 @@ func withoutURL(err error) error {
 	}
 	return err
 }
-
-var (
-	_ Incremental = (*feed)(nil)
-	_ Notifier    = (*feed)(nil)
-)

@@ -26,6 +26,11 @@ type document struct {
 	total, version int64
 }
 
+// changes is for documents that are a delta.
+func (d *document) changes() Changes {
+	return Changes{Records: d.tenants, Removed: d.removed, Tenants: int(d.total), Hosts: -1}
+}
+
 // fileKeys and feedKeys are the keys that a text may have on top.
 var (
 	fileKeys = []string{"tenants"}
@@ -44,8 +49,7 @@ func parseDocument(data []byte, keys []string) (document, error) {
 	if !utf8.Valid(data) {
 		return document{}, errors.New("expected UTF-8")
 	}
-	p := &jsonParser{dec: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
-	p.dec.UseNumber()
+	p := newJSONParser(data)
 	doc, err := p.document(keys)
 	var syntax *json.SyntaxError
 	switch {
@@ -59,6 +63,12 @@ func parseDocument(data []byte, keys []string) (document, error) {
 		return document{}, fmt.Errorf("line %d: %w", p.lineAt(p.dec.InputOffset()), err)
 	}
 	return doc, nil
+}
+
+func newJSONParser(data []byte) *jsonParser {
+	p := &jsonParser{dec: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
+	p.dec.UseNumber()
+	return p
 }
 
 type jsonParser struct {

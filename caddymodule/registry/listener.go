@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,8 @@ const listenRetry = time.Second
 type listener struct {
 	connect func(context.Context) (*pgx.Conn, error)
 	changed chan struct{}
+	// heard says that there was a notification that no look has asked for yet.
+	heard atomic.Bool
 
 	once   sync.Once
 	ctx    context.Context
@@ -83,5 +86,6 @@ func (l *listener) listen() {
 		if _, err := conn.WaitForNotification(l.ctx); err != nil {
 			return
 		}
+		l.heard.Store(true)
 	}
 }

@@ -15,25 +15,40 @@ type postgresTables struct {
 	// empty before the first full load.
 	state   string
 	catalog catalog
+	// counted are the tenants and hosts at the last look, and orphans the hosts whose
+	// slug no tenant has.
+	counted [2]int
+	orphans int
 }
 
-// read reads everything, or what was written since the look that saw seen.
-func (p *postgresTables) read(run runner, seen string, whole bool) (Changes, error) {
+// readAll reads everything.
+func (p *postgresTables) readAll(run runner) ([]Record, error) {
+	state, c, err := postgresCatalog(run)
+	if err != nil {
+		return nil, err
+	}
+	query, err := postgresDefaultQuery(c, "")
+	if err != nil {
+		return nil, err
+	}
+	records, _, err := readRecords(run, query)
+	if err != nil {
+		return nil, err
+	}
+	*p = postgresTables{state: state, catalog: c}
+	if p.counted, _, err = p.lookThrough(run, "false"); err != nil {
+		return nil, err
+	}
+	p.orphans = p.counted[1] - countRecordHosts(records)
+	return records, nil
+}
+
+// changes reads what was written since the look that saw seen. It returns
+// [ErrUnchanged] if that is nothing.
+func (p *postgresTables) changes(run runner, seen string) (Changes, error) {
 	state, c, err := postgresCatalog(run)
 	if err != nil {
 		return Changes{}, err
-	}
-	if whole {
-		query, err := postgresDefaultQuery(c, "")
-		if err != nil {
-			return Changes{}, err
-		}
-		records, _, err := readRecords(run, query)
-		if err != nil {
-			return Changes{}, err
-		}
-		p.state, p.catalog = state, c
-		return Changes{Records: records}, nil
 	}
 	if state == "" || state != p.state {
 		return Changes{}, ErrFull
@@ -42,46 +57,60 @@ func (p *postgresTables) read(run runner, seen string, whole bool) (Changes, err
 	if err != nil {
 		return Changes{}, err
 	}
-	changes := Changes{Hosts: -1} // they may be in a column, which is read with its row
-	var slugs []string
-	if changes.Tenants, slugs, err = countWritten(run, "tenants", "true", written, nil); err != nil {
+	counted, slugs, err := p.lookThrough(run, written)
+	if err != nil {
 		return Changes{}, err
 	}
+	if len(slugs) == 0 && counted == p.counted {
+		return Changes{}, ErrUnchanged
+	}
+	p.counted = counted
+	changes := Changes{Tenants: counted[0], Hosts: -1} // they may be in a column, which is read with its row
 	if len(c.hosts) > 0 {
-		counted := "true"
-		if c.verified != "" {
-			counted = c.verified
-		}
-		if changes.Hosts, slugs, err = countWritten(run, "tenant_hosts", counted, written, slugs); err != nil {
-			return Changes{}, err
-		}
+		changes.Hosts = counted[1] - p.orphans
 	}
 	if len(slugs) == 0 {
 		return changes, nil
 	}
-	query, err := postgresDefaultQuery(c, "SELECT unnest($1::text[])")
+	query, err := postgresDefaultQuery(c, "= ANY($1::text[])")
 	if err != nil {
 		return Changes{}, err
 	}
-	changes.Records, _, err = readRecords(run, query, slugs)
+	if changes.Records, _, err = readRecords(run, query, slugs); err == nil && !allMet(slugs, changes.Records) {
+		err = ErrFull
+	}
 	return changes, err
 }
 
-// countWritten passes over a table once: it counts the rows that count, and adds
-// the slugs of those that were written.
-func countWritten(run runner, table, counted, written string, slugs []string) (int, []string, error) {
-	values, err := readRow(run, "SELECT count(*) FILTER (WHERE "+counted+"), array_agg(DISTINCT slug::text) FILTER (WHERE "+written+") FROM "+table)
-	if err != nil {
-		return 0, nil, err
-	}
-	count, _ := values[0].(int64)
-	found, _ := values[1].([]any)
-	for _, value := range found {
-		if s, ok := value.(string); ok {
-			slugs = append(slugs, s)
+// lookThrough counts the tenants and the hosts that count, and finds the slugs of
+// those that were written.
+func (p *postgresTables) lookThrough(run runner, written string) (counted [2]int, slugs []string, err error) {
+	for i, table := range []struct {
+		name, counted string
+		columns       []string
+	}{{"tenants", "", p.catalog.tenants}, {"tenant_hosts", p.catalog.verified, p.catalog.hosts}} {
+		if len(table.columns) == 0 {
+			continue
+		}
+		where := ""
+		if table.counted != "" {
+			where = " WHERE " + table.counted
+		}
+		// Two passes are quicker than one that does both for every row.
+		values, err := readRow(run, "SELECT (SELECT count(*) FROM "+table.name+where+"), ARRAY(SELECT slug::text FROM "+table.name+" WHERE "+written+")")
+		if err != nil {
+			return counted, nil, err
+		}
+		count, _ := values[0].(int64)
+		counted[i] = int(count)
+		found, _ := values[1].([]any)
+		for _, value := range found {
+			if s, ok := value.(string); ok {
+				slugs = append(slugs, s)
+			}
 		}
 	}
-	return int(count), slugs, nil
+	return counted, slugs, nil
 }
 
 // writtenSince is the condition for rows that a snapshot could not see, and some
@@ -110,8 +139,7 @@ func postgresCatalog(run runner) (state string, c catalog, err error) {
 		err := run(`SELECT a.attname::text, c.relkind::text, c.oid::text || ':' || coalesce(pg_relation_filenode(c.oid), 0)::text,
 			a.atttypid::regtype::text
 			FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-			WHERE c.oid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, []any{table.name},
-			func([]string) error { return nil },
+			WHERE c.oid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, []any{table.name}, noHead,
 			func(v []any) error {
 				name, _ := v[0].(string)
 				*table.columns = append(*table.columns, name)
@@ -146,4 +174,16 @@ func postgresTruth(column, kind string) string {
 
 func postgresDefaultQuery(c catalog, changed string) (string, error) {
 	return c.defaultQuery("string_agg(host, ',')", changed)
+}
+
+// postgresColumns lists the columns of a table that may be read, none if there is
+// no such table.
+func postgresColumns(run runner, table string) (columns []string, err error) {
+	err = run(`SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+		AND has_column_privilege(attrelid, attnum, 'SELECT')`, []any{table}, noHead, func(v []any) error {
+		name, _ := v[0].(string)
+		columns = append(columns, name)
+		return nil
+	})
+	return columns, err
 }

@@ -23,13 +23,14 @@ import (
 // trigger can; otherwise at the next look. A look costs one short query as long
 // as no transaction in the whole server has begun to write or ended; otherwise
 // the rows that were written since are read, if the query is the default one or
-// has a version column, and else all of them.
+// has a version column, and else all of them. Where that takes long because there
+// are many tenants, it is not done all the time, unless somebody notifies.
 func NewPostgres(dsn, query string) (Source, error) {
 	config, err := parsePostgres(dsn)
 	if err != nil {
 		return nil, err
 	}
-	s := &postgres{dsn: dsn, query: strings.TrimSpace(query), name: postgresName(config)}
+	s := &postgres{dsn: dsn, query: strings.TrimSpace(query), name: postgresName(config), pace: newPace()}
 	s.listener = newListener(s.connect)
 	return s, nil
 }
@@ -40,14 +41,17 @@ type postgres struct {
 	conn     *pgx.Conn
 	listener *listener
 
-	// seen is the visibility of transactions at the last successful look, at the
-	// server that was started at the time in server.
-	seen, server string
-	// whole says that the last successful look was a full one; cursor and tables
-	// say where the changes after it begin.
-	whole  bool
-	cursor cursor
-	tables postgresTables
+	// seen is the visibility of transactions at the last successful look that met all
+	// there was, at the server that was started at the time in server, and looked
+	// that at the last look that met what has a revision.
+	seen, looked, server string
+	// whole says that the last successful look was a full one; cursor, tables and
+	// revision say where the changes after it begin.
+	whole    bool
+	cursor   cursor
+	tables   postgresTables
+	revision revisions
+	pace     pace
 }
 
 func parsePostgres(dsn string) (*pgx.ConnConfig, error) {
@@ -77,6 +81,9 @@ func (s *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 	return pgx.ConnectConfig(ctx, config)
 }
+
+// Interval is short, because a look at an unchanged server is one short query.
+func (s *postgres) Interval() time.Duration { return 100 * time.Millisecond }
 
 func (s *postgres) String() string   { return s.name }
 func (s *postgres) identity() string { return s.String() + "\n" + s.query }
@@ -127,7 +134,8 @@ func (s *postgres) look(ctx context.Context, whole bool) (Changes, error) {
 
 // forget has the next look be a full one.
 func (s *postgres) forget() {
-	s.seen, s.server, s.tables, s.cursor = "", "", postgresTables{}, cursor{}
+	s.seen, s.looked, s.server = "", "", ""
+	s.tables, s.cursor, s.revision = postgresTables{}, cursor{}, revisions{}
 }
 
 func (s *postgres) load(ctx context.Context, whole bool) (Changes, error) {
@@ -138,51 +146,30 @@ func (s *postgres) load(ctx context.Context, whole bool) (Changes, error) {
 		}
 		s.conn = conn
 	}
+	heard := s.listener.heard.Swap(false)
+	// At first without a transaction around it, which is two more ways to the server.
+	known, _, err := s.unchanged(postgresRunner(ctx, s.conn), whole)
+	if err != nil {
+		return Changes{}, err
+	}
+	if known {
+		return Changes{}, ErrUnchanged
+	}
 	// Repeatable read: the probe and the records see the same state.
 	tx, err := s.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return Changes{}, err
 	}
 	defer func() { _ = tx.Rollback(ctx) }()
-	run := postgresRunner(ctx, tx)
-	// Unlike a log position or a time of change, the list of running transactions
-	// cannot miss a commit that was under way when it was looked at.
-	values, err := readRow(run, "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text")
-	if err != nil {
-		return Changes{}, err
-	}
-	visible, _ := values[0].(string)
-	if server, _ := values[1].(string); server != s.server {
-		// Another server, perhaps behind a pooler: one that took over may have lost
-		// transactions that were seen, and give their numbers away again.
-		s.forget()
-		s.server = server
-	}
-	if visible == s.seen && (s.whole || !whole) {
-		return Changes{}, ErrUnchanged
-	}
-	var changes Changes
-	switch {
-	case s.query == "":
-		changes, err = s.tables.read(run, s.seen, whole)
-	case whole:
-		var versioned bool
-		if changes.Records, versioned, err = readRecords(run, s.query); err == nil {
-			err = s.cursor.reset(run, s.query, versioned)
-		}
-	case !s.cursor.on:
-		err = ErrFull
-	default:
-		changes, err = s.cursor.changes(run, s.query, "$1")
-	}
-	if err != nil {
-		return Changes{}, err
-	}
-	s.seen, s.whole = visible, whole
-	return changes, nil
+	return s.read(postgresRunner(ctx, tx), whole, heard)
 }
 
-func postgresRunner(ctx context.Context, tx pgx.Tx) runner {
+// pgxQueryer is a connection or a transaction.
+type pgxQueryer interface {
+	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
+}
+
+func postgresRunner(ctx context.Context, tx pgxQueryer) runner {
 	return func(query string, args []any, head func([]string) error, row func([]any) error) error {
 		// Not prepared: the tables may change under a long connection, and a pooler
 		// in between may know nothing of prepared statements.
@@ -232,5 +219,6 @@ func normalize(value any) any {
 
 var (
 	_ Incremental = (*postgres)(nil)
+	_ Paced       = (*postgres)(nil)
 	_ Notifier    = (*postgres)(nil)
 )

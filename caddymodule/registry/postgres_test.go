@@ -107,6 +107,9 @@ func TestPostgres(t *testing.T) {
 		}
 	})
 	t.Run("only the rows that were written are read", func(t *testing.T) { readsOnlyWhatWasWritten(t, server) })
+	t.Run("what is followed is what is there", func(t *testing.T) { followsWhateverIsWritten(t, server) })
+	t.Run("revisions are followed, and notifications heeded", func(t *testing.T) { followsRevisions(t, server) })
+	t.Run("revisions that may not be read are done without", func(t *testing.T) { doesWithoutRevisions(t, server) })
 	t.Run("a notification is heard, and its loss is not felt", func(t *testing.T) { hearsNotifications(t, server) })
 	t.Run("a version column is followed", func(t *testing.T) { followsAVersionColumn(t, server) })
 	t.Run("a failing query says why", func(t *testing.T) {

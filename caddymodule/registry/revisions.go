@@ -3,87 +3,65 @@ package registry
 import (
 	"fmt"
 	"slices"
-	"time"
 )
 
-// revisions follows the bundled backend's catalog in SQLite: each of its changes
-// raises the number in catalog_revision, and leaves it in the records that it
-// touched. That makes a change among many tenants cheap to read, and tells it
-// from all the other writes to the same file.
+// revisions follows the bundled backend's catalog: each of its changes raises the
+// number in catalog_revision, and leaves it in the records that it touched. That
+// makes a change among many tenants cheap to read, and tells it from all the other
+// writes to the same database.
 //
-// Somebody with a database shell knows nothing of revisions. So after any write
-// everything is read as well, but only after a rest of ten times what that takes:
-// at once where it takes milliseconds, and where it takes a second not so often
-// that it is all the gateway does.
+// Somebody with a database shell knows nothing of revisions. So the source looks
+// for such changes as well, only not as often.
 type revisions struct {
 	on     bool
 	latest int64
-	rest   time.Time // until when not everything is read
 }
 
-const restShare = 10
-
-// resting reports whether changes are to be read by their revision now.
-func (v *revisions) resting() bool { return v.on && time.Now().Before(v.rest) }
-
-// reset notes the revision after a full read that took so long, in the same
-// transaction.
-func (v *revisions) reset(run runner, took time.Duration) error {
+// reset notes the revision after everything was read, in the same transaction.
+func (v *revisions) reset(run runner, columns func(table string) ([]string, error)) error {
 	v.on = false
-	table, err := sqliteColumns(run, "catalog_revision")
+	table, err := columns("catalog_revision")
 	if err != nil {
 		return err
 	}
-	tenants, err := sqliteColumns(run, "tenants")
+	tenants, err := columns("tenants")
 	if err != nil || !slices.Contains(table, "revision") || !slices.Contains(tenants, "revision") {
 		return err
 	}
-	if v.latest, err = readRevision(run); err != nil {
-		return err
-	}
-	v.on, v.rest = true, time.Now().Add(restShare*took)
-	return nil
+	v.latest, v.on, err = readRevision(run)
+	return err
 }
 
-func readRevision(run runner) (int64, error) {
-	values, err := readRow(run, "SELECT revision FROM catalog_revision")
-	if err != nil {
-		return 0, err
-	}
-	revision, ok := values[0].(int64)
-	if !ok {
-		return 0, fmt.Errorf("reading the catalog's revision: expected an integer, found %s", describe(values[0]))
-	}
-	return revision, nil
+// readRevision reports false if there is not the one number that is expected.
+func readRevision(run runner) (revision int64, ok bool, err error) {
+	rows := 0
+	err = run("SELECT revision FROM catalog_revision", nil, noHead, func(v []any) error {
+		revision, ok = v[0].(int64)
+		rows++
+		return nil
+	})
+	return revision, ok && rows == 1, err
 }
 
-// changes reads the records of later revisions.
-func (v *revisions) changes(run runner) (Changes, error) {
-	revision, err := readRevision(run)
+// changes reads the records of later revisions. It leaves it to the caller to count
+// them all: the catalog removes none.
+func (v *revisions) changes(run runner, query func(changed string) (string, error)) (Changes, error) {
+	revision, ok, err := readRevision(run)
 	if err != nil {
 		return Changes{}, err
 	}
 	switch {
-	case revision < v.latest:
+	case !ok || revision < v.latest:
 		return Changes{}, ErrFull // another catalog, or an older copy
 	case revision == v.latest:
-		return Changes{}, ErrUnchanged // as far as the catalog knows; the rest tells
+		return Changes{}, ErrUnchanged // as far as the catalog knows
 	}
-	c, err := sqliteCatalog(run)
+	text, err := query(fmt.Sprintf("IN (SELECT slug FROM tenants WHERE revision > %d)", v.latest))
 	if err != nil {
 		return Changes{}, err
 	}
-	query, err := c.defaultQuery("group_concat(host)", fmt.Sprintf("SELECT slug FROM tenants WHERE revision > %d", v.latest))
-	if err != nil {
-		return Changes{}, err
-	}
-	values, err := readRow(run, "SELECT count(*) FROM tenants")
-	if err != nil {
-		return Changes{}, err
-	}
-	count, _ := values[0].(int64)
-	changes := Changes{Tenants: int(count), Hosts: -1}
-	if changes.Records, _, err = readRecords(run, query); err != nil {
+	changes := Changes{Tenants: -1, Hosts: -1}
+	if changes.Records, _, err = readRecords(run, text); err != nil {
 		return Changes{}, err
 	}
 	v.latest = revision

@@ -13,11 +13,11 @@ const revisionSQL = `
 	INSERT INTO tenants VALUES ('a', 'free', 1), ('b', 'free', 2), ('c', 'free', 2);
 	INSERT INTO tenant_hosts VALUES ('a.example', 'a', 1)`
 
-// restless has a source read by revisions for as long as the test takes, or not.
-func restless(s *sqlite, resting bool) {
-	s.revision.rest = time.Time{}
+// rest has a source rest for as long as the test takes, or not at all.
+func rest(p *pace, resting bool) {
+	p.until = time.Time{}
 	if resting {
-		s.revision.rest = time.Now().Add(time.Hour)
+		p.until = time.Now().Add(time.Hour)
 	}
 }
 
@@ -33,7 +33,7 @@ func TestSQLiteFollowsTheCatalogsRevisions(t *testing.T) {
 		return s
 	}, func(sql string) {
 		w.exec(t, sql)
-		restless(followed, true)
+		rest(&followed.pace, true)
 	}, []deltaStep{
 		{"UPDATE tenants SET plan = 'basic', revision = 3 WHERE slug = 'b'; UPDATE catalog_revision SET revision = 3", false},
 		{"INSERT INTO tenants VALUES ('d', 'free', 4); UPDATE catalog_revision SET revision = 4", false},
@@ -56,7 +56,7 @@ func TestAChangeWithoutARevisionIsFoundAfterTheRest(t *testing.T) {
 	}
 	look := func(resting bool, plan string) {
 		t.Helper()
-		restless(s, resting)
+		rest(&s.pace, resting)
 		if err := r.Refresh(within(t)); err != nil {
 			t.Fatal(err)
 		}

@@ -1,10 +1,13 @@
 package registry
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"time"
 )
 
 // versionColumn is a column that a query may have beside a record's fields. It
@@ -32,20 +35,45 @@ func checkColumns(names []string) error {
 // the columns, then row with each row's values, which are not kept.
 type runner func(query string, args []any, head func(names []string) error, row func(values []any) error) error
 
+// noHead is for queries whose columns are known.
+func noHead([]string) error { return nil }
+
 // readRecords also reports whether there is a version column.
 func readRecords(run runner, query string, args ...any) (records []Record, versioned bool, err error) {
-	var columns []string
+	return scanRecords(run, nil, query, args...)
+}
+
+// scanRecords leaves out the records whose rows are known, unless there is a
+// version column.
+func scanRecords(run runner, c *comparison, query string, args ...any) (records []Record, versioned bool, err error) {
+	var (
+		columns []string
+		buffer  []byte
+		s       sum
+		rows    int
+	)
 	head := func(names []string) error {
 		columns = names
 		versioned = slices.Contains(names, versionColumn)
 		return checkColumns(names)
 	}
 	row := func(values []any) error {
-		r := Record{Row: len(records) + 1}
+		rows++
+		compared := c != nil && !versioned
+		if compared {
+			buffer = appendRow(buffer[:0], values)
+			if s = sumOf(buffer); c.known(s) {
+				return nil
+			}
+		}
+		r := Record{Row: rows}
 		for i, name := range columns {
 			if name != versionColumn {
 				r.set(name, values[i])
 			}
+		}
+		if compared {
+			c.add(s, r.Slug)
 		}
 		records = append(records, r)
 		return nil
@@ -57,9 +85,35 @@ func readRecords(run runner, query string, args ...any) (records []Record, versi
 	return records, versioned, err
 }
 
+// appendRow appends a text that two rows have in common only if no record can be
+// told from the other.
+func appendRow(b []byte, values []any) []byte {
+	for _, value := range values {
+		switch v := value.(type) {
+		case nil:
+			b = append(b, 'n')
+		case string:
+			b = binary.AppendUvarint(append(b, 's'), uint64(len(v)))
+			b = append(b, v...)
+		case int64:
+			b = binary.AppendVarint(append(b, 'i'), v)
+		case float64:
+			b = binary.LittleEndian.AppendUint64(append(b, 'f'), math.Float64bits(v))
+		case []byte:
+			b = append(b, 'b') // no field may be one
+		case time.Time:
+			b = binary.AppendVarint(append(b, 't'), v.Unix())
+			b = binary.AppendVarint(b, int64(v.Nanosecond()))
+		default:
+			b = fmt.Appendf(b, "%T %q", v, fmt.Sprint(v))
+		}
+	}
+	return b
+}
+
 // readRow reads the one row of a query.
 func readRow(run runner, query string, args ...any) (values []any, err error) {
-	err = run(query, args, func([]string) error { return nil }, func(v []any) error {
+	err = run(query, args, noHead, func(v []any) error {
 		values = slices.Clone(v)
 		return nil
 	})
@@ -126,7 +180,8 @@ type catalog struct {
 // verified, if that is recorded. Databases differ in join, the expression that
 // makes one text of many hosts.
 //
-// If changed is not empty, it is a query for the slugs that are asked for.
+// If changed is not empty, it is what to say behind a slug for those that are asked
+// for, as "IN (...)".
 func (c catalog) defaultQuery(join, changed string) (string, error) {
 	if len(c.tenants) == 0 {
 		return "", errors.New(`expected a table "tenants", found none`)
@@ -148,7 +203,7 @@ func (c catalog) defaultQuery(join, changed string) (string, error) {
 			where = append(where, c.verified)
 		}
 		if changed != "" {
-			where = append(where, "slug IN ("+changed+")")
+			where = append(where, "slug "+changed)
 		}
 		hosts := "SELECT slug, " + join + " AS hosts FROM tenant_hosts"
 		if len(where) > 0 {
@@ -158,7 +213,25 @@ func (c catalog) defaultQuery(join, changed string) (string, error) {
 		from += " LEFT JOIN (" + hosts + " GROUP BY slug) h ON h.slug = t.slug"
 	}
 	if changed != "" {
-		from += " WHERE t.slug IN (" + changed + ")"
+		from += " WHERE t.slug " + changed
 	}
 	return query + from, nil
+}
+
+func countRecordHosts(records []Record) int {
+	n := 0
+	for i := range records {
+		n += len(records[i].Hosts)
+	}
+	return n
+}
+
+// allMet reports whether there is a record for each of the slugs. A host that was
+// written and is nobody's may have been somebody's before.
+func allMet(slugs []string, records []Record) bool {
+	met := make(map[string]struct{}, len(records))
+	for i := range records {
+		met[records[i].Slug] = struct{}{}
+	}
+	return !slices.ContainsFunc(slugs, func(slug string) bool { _, ok := met[slug]; return !ok })
 }

@@ -98,7 +98,7 @@ func TestATableShrinksAndGrows(t *testing.T) {
 		e.remove(t.Slug.String(), t)
 	}
 	small := e.done()
-	if big.slots() < 10_000 || big.slots() > 20_000 || small.slots() > 128 || small.live != 10 || small.dead != 0 {
+	if big.slots() < 10_000 || big.slots() > 20_000 || small.slots() > pageSlots || small.live != 10 || small.dead != 0 {
 		t.Errorf("%d slots for 10000 names, %d for 10 (%d live, %d dead)", big.slots(), small.slots(), small.live, small.dead)
 	}
 }
