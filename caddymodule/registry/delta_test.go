@@ -167,7 +167,7 @@ func followsRevisions(t *testing.T, server *pgtest.Server) {
 		{"DELETE FROM catalog_revision", true},
 	})
 
-	server.Exec("INSERT INTO catalog_revision VALUES (7)")
+	server.Exec("INSERT INTO catalog_revision VALUES (7); UPDATE tenants SET plan = 'free' WHERE slug = 'c'")
 	r := open(t, postgresAtPace(t, server, "", forEver), nil)
 	if err := r.WaitFirst(within(t)); err != nil {
 		t.Fatal(err)
@@ -179,6 +179,8 @@ func followsRevisions(t *testing.T, server *pgtest.Server) {
 		}
 		return string(r.Snapshot().BySlug(slug(name)).Plan)
 	}
+	server.Exec("UPDATE tenants SET plan = 'gold' WHERE slug = 'c'")
+	eventually(t, "the look before the rest", func() bool { return plan("c") == "gold" })
 	server.Exec("UPDATE tenants SET plan = 'free' WHERE slug = 'a'")
 	if got := plan("a"); got != "gold" {
 		t.Errorf("a change by hand was looked for while resting: plan %q", got)

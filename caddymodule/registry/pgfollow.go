@@ -77,8 +77,10 @@ func (s *postgres) readAll(run runner, visible string) (Changes, error) {
 	if err != nil {
 		return Changes{}, err
 	}
+	if s.seen != "" { // nobody waits for the first change after a start
+		s.pace.rest(begin, true)
+	}
 	s.seen, s.looked, s.whole = visible, visible, true
-	s.pace.rest(begin, true)
 	return Changes{Records: records}, nil
 }
 

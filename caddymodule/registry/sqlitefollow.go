@@ -12,7 +12,9 @@ func (s *sqlite) readAll(run runner) (Changes, error) {
 	if err != nil {
 		return Changes{}, err
 	}
-	s.pace.rest(begin, true)
+	if s.seen != nil { // nobody waits for the first change after a start
+		s.pace.rest(begin, true)
+	}
 	return Changes{Records: records}, nil
 }
 
