@@ -129,7 +129,8 @@ func BenchmarkStorm(b *testing.B) {
 
 func blow(b *testing.B, source string, pets, tenants storm) {
 	options := strings.Replace(appOptions, "5/1h", "100000000/1h", 1)
-	options = source + options[strings.Index(options, "\n\tplan"):]
+	_, plans, _ := strings.Cut(options, "\n\tplan")
+	options = source + "\n\tplan" + plans
 	newGateway(b, "\n"+options, "tenant host pets.test\ntenant_rate_limit\ntenant_identity\nrespond ok")
 	loaded, err := caddy.ActiveContext().App("tenancy")
 	if err != nil {
