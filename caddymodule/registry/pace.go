@@ -13,9 +13,10 @@ type pace struct {
 	until time.Time
 }
 
-// newPace allows half of one processor to looks that find something, and a tenth to
-// those that do not.
-func newPace() pace { return pace{found: 1, nothing: 9} }
+// newPace allows half of one processor to looks that find something, and a seventh
+// to those that do not: a change among 100,000 tenants is then found within a second,
+// however much else is written.
+func newPace() pace { return pace{found: 1, nothing: 6} }
 
 // resting reports whether it is too early for the next look.
 func (p *pace) resting() bool { return time.Now().Before(p.until) }

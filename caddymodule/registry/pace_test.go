@@ -10,7 +10,7 @@ func TestARestIsInProportionToTheLook(t *testing.T) {
 		p     pace
 		found bool
 		times int64
-	}{{newPace(), true, 1}, {newPace(), false, 9}, {pace{}, true, 0}, {pace{}, false, 0}} {
+	}{{newPace(), true, 1}, {newPace(), false, 6}, {pace{}, true, 0}, {pace{}, false, 0}} {
 		begin := time.Now().Add(-time.Hour)
 		p := test.p
 		p.rest(begin, test.found)
