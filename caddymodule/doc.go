@@ -4,8 +4,8 @@
 //
 // It is the only package of the project that imports Caddy. Each module file
 // parses its directive, provisions itself, calls one decision in a package
-// below (tenant, resolve, registry, auth, ratelimit, sketch, identity, audit)
-// and translates the answer.
+// below (tenant, resolve, registry, auth, ratelimit, sketch, framing,
+// identity, audit) and translates the answer.
 //
 // # Modules
 //
@@ -17,6 +17,7 @@
 //	http.matchers.tenant             @gold tenant plan premium enterprise
 //	http.reverse_proxy.upstreams.tenant  a tenant's own backends, or the shared ones
 //	tls.permission.tenant            certificates only for the domains of active tenants
+//	caddy.listeners.strict_http      no request that can be read in two ways
 //	admin.api.tenancy                list, show, explain, refresh
 //
 // # A request

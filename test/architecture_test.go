@@ -42,10 +42,11 @@ var rules = map[string]rule{
 	"caddymodule/identity":            {ours: "caddymodule/tenant caddymodule/internal/strictjson", theirs: "github.com/golang-jwt/jwt/v5"},
 	"caddymodule/audit":               {ours: "caddymodule/tenant"},
 	"caddymodule/sketch":              {},
+	"caddymodule/framing":             {},
 	"caddymodule/ratelimit":           {theirs: "github.com/redis/go-redis/v9"}, // and see the test on files
 	"caddymodule": {
 		ours: "caddymodule/tenant caddymodule/registry caddymodule/resolve caddymodule/auth caddymodule/identity " +
-			"caddymodule/audit caddymodule/ratelimit caddymodule/sketch",
+			"caddymodule/audit caddymodule/ratelimit caddymodule/sketch caddymodule/framing",
 		theirs: "github.com/caddyserver/ go.uber.org/zap github.com/prometheus/ github.com/spf13/cobra github.com/dustin/go-humanize",
 	},
 	"caddymodule/cmd/caddy": {ours: "caddymodule", theirs: "github.com/caddyserver/caddy/v2"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,36 +17,40 @@ func TestARequestHidesNoOther(t *testing.T) {
 	g := newTarget(t, nil)
 	const head = "POST /outer HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\n"
 	cases := 0
-	for name, text := range map[string]string{
-		"CL.TE":                   head + "Content-Length: " + fmt.Sprint(len(hidden)+5) + "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden,
-		"TE.CL":                   head + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden),
-		"TE.TE":                   head + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + hidden,
-		"TE with a tab":           head + "Transfer-Encoding:\tchunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + hidden,
-		"TE with vertical tab":    head + "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n" + hidden,
-		"TE: xchunked":            head + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + hidden,
-		"TE: chunked, chunked":    head + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" + hidden,
-		"space before colon":      head + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + hidden,
-		"two lengths":             head + "Content-Length: 0\r\nContent-Length: " + fmt.Sprint(len(hidden)) + "\r\n\r\n" + hidden,
-		"two lengths in one":      head + "Content-Length: 0, 5\r\n\r\n" + hidden,
-		"length with plus":        head + "Content-Length: +0\r\n\r\n" + hidden,
-		"length in hex":           head + "Content-Length: 0x0\r\n\r\n" + hidden,
-		"negative length":         head + "Content-Length: -1\r\n\r\n" + hidden,
-		"bare LF":                 strings.ReplaceAll(head, "\r\n", "\n") + "Content-Length: 0\n\n" + hidden,
-		"bare CR in a value":      head + "X: a\rContent-Length: 0\r\n\r\n" + hidden,
-		"chunk size overflow":     head + "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n" + hidden,
-		"chunk extension with LF": head + "Transfer-Encoding: chunked\r\n\r\n0;\n\r\n\r\n" + hidden,
-		"chunk without CRLF":      head + "Transfer-Encoding: chunked\r\n\r\n1\r\nxx0\r\n\r\n" + hidden,
-		"body of a GET":           "GET /outer HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\nContent-Length: " + fmt.Sprint(len(hidden)) + "\r\n\r\n" + hidden,
-		"CRLF in the path":        "GET /outer%0d%0aHost:%20" + fluffyHost + " HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\n\r\n",
-		"CRLF in a value":         "GET /outer HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\nX-A: a%0d%0aTenant-Identity: x\r\n\r\n",
+	for name, test := range map[string]struct{ text, want string }{
+		"CL.TE":                   {head + "Content-Length: " + fmt.Sprint(len(hidden)+5) + "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, "400"},
+		"TE.CL":                   {head + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden), "400"},
+		"TE.TE":                   {head + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + hidden, "501"},
+		"TE with a tab":           {head + "Transfer-Encoding:\tchunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + hidden, "400"},
+		"TE with vertical tab":    {head + "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n" + hidden, "400 501"},
+		"TE: xchunked":            {head + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + hidden, "501"},
+		"TE: chunked, chunked":    {head + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" + hidden, "501"},
+		"space before colon":      {head + "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + hidden, "400"},
+		"two lengths":             {head + "Content-Length: 0\r\nContent-Length: " + fmt.Sprint(len(hidden)) + "\r\n\r\n" + hidden, "400"},
+		"two lengths in one":      {head + "Content-Length: 0, 5\r\n\r\n" + hidden, "400"},
+		"length with plus":        {head + "Content-Length: +0\r\n\r\n" + hidden, "400"},
+		"length in hex":           {head + "Content-Length: 0x0\r\n\r\n" + hidden, "400"},
+		"negative length":         {head + "Content-Length: -1\r\n\r\n" + hidden, "400"},
+		"bare LF":                 {strings.ReplaceAll(head, "\r\n", "\n") + "Content-Length: 0\n\n" + hidden, "400"},
+		"bare CR in a value":      {head + "X: a\rContent-Length: 0\r\n\r\n" + hidden, "400"},
+		"chunk size overflow":     {head + "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n" + hidden, "400"},
+		"chunk extension with LF": {head + "Transfer-Encoding: chunked\r\n\r\n0;\n\r\n\r\n" + hidden, "400"},
+		"chunk without CRLF":      {head + "Transfer-Encoding: chunked\r\n\r\n1\r\nxx0\r\n\r\n" + hidden, "400"},
+		"body of a GET":           {"GET /outer HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\nContent-Length: " + fmt.Sprint(len(hidden)) + "\r\n\r\n" + hidden, "200"},
+		"CRLF in the path":        {"GET /outer%0d%0aHost:%20" + fluffyHost + " HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\n\r\n", "200 400"},
+		"CRLF in a value":         {"GET /outer HTTP/1.1\r\n" + hostLine + "\r\nConnection: close\r\nX-A: a%0d%0aTenant-Identity: x\r\n\r\n", "200"},
+		"chunks in HTTP/1.0":      {strings.Replace(head, "1.1", "1.0", 1) + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + hidden, "400"},
+		"the same length twice":   {head + "Content-Length: 0\r\nContent-Length: 0\r\n\r\n" + hidden, "400"},
+		"bare LF in a header":     {head + "X: a\nContent-Length: 0\r\n\r\n" + hidden, "400"},
+		"folded length":           {head + "X: a\r\n Content-Length: 0\r\n\r\n" + hidden, "400"},
 	} {
 		// Each case has a path of its own: what was broken off may reach the
 		// backend late.
 		cases++
 		path := fmt.Sprintf("/outer/%d/", cases)
-		answer := g.send(acmeHost, strings.ReplaceAll(text, "/outer", path))
-		if s := statusOf(answer); s != "200" && s != "400" && s != "501" && s != "" {
-			t.Errorf("%s: answered %.200q", name, answer)
+		answer := g.send(acmeHost, strings.ReplaceAll(test.text, "/outer", path))
+		if s := statusOf(answer); !slices.Contains(strings.Fields(test.want), s) {
+			t.Errorf("%s: answered %.200q, want %s", name, answer, test.want)
 		}
 		if strings.Count(answer, "HTTP/1.1 200") > 1 {
 			t.Errorf("%s: two answers: %.600q", name, answer)
@@ -73,17 +78,13 @@ func (g *target) sendAfter(serverName, text string) string {
 	return g.send(serverName, text)
 }
 
-func TestAFoldedLineIsOneLineToEverybody(t *testing.T) {
+func TestAFoldedLineIsRefused(t *testing.T) {
 	g := newTarget(t, nil)
 	answer := g.send(acmeHost, get("/", hostLine, "X-Note: a\r\n Tenant-Identity: forged\r\n\tX-Tenant-ID: "+acme))
-	if statusOf(answer) != "200" {
-		g.refused("folded", answer)
-		return
+	if statusOf(answer) != "400" {
+		t.Errorf("answered %.200q", answer)
 	}
-	if strings.Contains(g.rec.Bytes(), "\n Tenant") || strings.Contains(g.rec.Bytes(), "\n\tX-Tenant") {
-		t.Errorf("the backend was sent a folded line:\n%s", g.rec.Bytes())
-	}
-	g.served("folded", answer, acme)
+	g.refused("folded", answer)
 }
 
 func TestWhatIsLoggedIsOneLineAndEscaped(t *testing.T) {

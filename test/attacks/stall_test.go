@@ -3,11 +3,14 @@ package attacks
 import (
 	"crypto/tls"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // hurried shortens the Caddyfile's own timeouts, so that a test waits for them
@@ -105,4 +108,36 @@ func TestClientsThatStallHoldNobodyUp(t *testing.T) {
 	if open < len(held)*3/4 {
 		t.Errorf("%d of %d stalled connections are left: they did not compete", open, len(held))
 	}
+}
+
+// Before there is a request to read, too.
+func TestAHandshakeThatStallsIsCutOff(t *testing.T) {
+	g := newTarget(t, hurried(t))
+	var wg sync.WaitGroup
+	for name, text := range map[string]string{"nothing": "", "the first record's head": "\x16\x03\x01\x02", "the first record": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
+		wg.Go(func() {
+			conn, err := net.Dial("tcp", g.address())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if answer := g.exchange(conn, text); answer != "" {
+				t.Errorf("stalled at %s: answered %.200q", name, answer)
+			}
+		})
+	}
+	for _, text := range []string{"", "PRI * ", http2.ClientPreface} {
+		wg.Go(func() {
+			conn, err := tls.Dial("tcp", g.address(), &tls.Config{ServerName: acmeHost, InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			// exchange fails the test if the connection is still open at its end.
+			if answer := g.exchange(conn, text); statusOf(answer) == "200" {
+				t.Errorf("HTTP/2 stalled after %q: answered %.200q", text, answer)
+			}
+		})
+	}
+	wg.Wait()
 }

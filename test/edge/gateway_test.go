@@ -31,7 +31,8 @@ const tenantsJSON = `{"tenants":[
 // options is the head of a test's Caddyfile; more goes into the block.
 func options(more ...string) string {
 	return lines("{", "admin 127.0.0.1:{$ADMIN_PORT}", "persist_config off", "http_port {$HTTP_PORT}", "https_port {$HTTPS_PORT}",
-		"storage file_system storage", "skip_install_trust", "tenancy {", "source file tenants.json", "plan basic 1000000/1h",
+		"storage file_system storage", "skip_install_trust", "servers {", "listener_wrappers {", "strict_http", "}", "}",
+		"tenancy {", "source file tenants.json", "plan basic 1000000/1h",
 		"identity_key identity.key", "}", strings.Join(more, "\n"), "}")
 }
 

@@ -1,0 +1,26 @@
+package framing
+
+// Fault is why bytes are refused; the empty one is none.
+type Fault string
+
+// The faults, with the sections of RFC 9112 that permit or require the refusal.
+const (
+	// BareLF is a line of a head, or around a chunk, that ends without a CR (2.2).
+	BareLF Fault = "line feed without carriage return"
+	// Folded is a header or trailer line that goes on in the next one (5.2).
+	Folded Fault = "folded header line"
+	// LengthAndChunks is a request with Content-Length and Transfer-Encoding (6.1).
+	LengthAndChunks Fault = "content length beside a transfer encoding"
+	// Lengths are two Content-Length lines, even if they agree (6.3).
+	Lengths Fault = "two content lengths"
+	// BadLength is a Content-Length that is no number of at most 18 digits (6.3).
+	BadLength Fault = "content length is not a number"
+	// OldChunks is a Transfer-Encoding of a request that is not of HTTP/1.1 (6.1).
+	OldChunks Fault = "transfer encoding in another version than HTTP/1.1"
+	// LongCoding is a Transfer-Encoding line that is longer than any known one.
+	LongCoding Fault = "transfer encoding too long"
+	// OtherProtocol is HTTP/2 on a connection that is for HTTP/1 (RFC 9113, 3.3).
+	OtherProtocol Fault = "HTTP/2 on a connection for HTTP/1"
+	// BadChunk is a chunk whose size or end is not what it must be (7.1).
+	BadChunk Fault = "malformed chunk"
+)

@@ -1,0 +1,148 @@
+package framing
+
+import "bytes"
+
+// mostDigits of a length are read; a longer one is more than there are bytes.
+const mostDigits = 18
+
+// finish is called at the end of a line, and decides what follows it.
+func (c *Checker) finish() {
+	switch c.state {
+	case requestLine:
+		c.beginHead()
+	case headerLine:
+		if c.length == 0 {
+			c.finishHead()
+		} else {
+			c.header()
+		}
+	case chunkSize:
+		c.beginChunk()
+	case chunkEnd:
+		if c.state = chunkSize; c.length != 0 {
+			c.fault = BadChunk
+		}
+	case trailerLine:
+		if c.length == 0 {
+			c.state = requestLine
+		}
+	}
+}
+
+func (c *Checker) beginHead() {
+	if c.length == 0 {
+		return // old clients send one too many; the server knows when to put up with it
+	}
+	if !c.later && bytes.Equal(c.begins(), []byte("PRI * HTTP/2.0")) {
+		if c.state = opaque; c.HTTP1 {
+			c.fault = OtherProtocol
+		}
+		return
+	}
+	c.state, c.later = headerLine, true
+	c.open, c.chunked, c.sized, c.upgrade, c.left = true, false, false, false, 0
+	c.old = !bytes.Equal(c.end[:len(version)], []byte(version))
+}
+
+// header looks at a header line. What it does not know, or what the server refuses,
+// it leaves to the server.
+func (c *Checker) header() {
+	name, value, ok := bytes.Cut(c.begins(), []byte(":"))
+	if !ok {
+		return
+	}
+	switch {
+	case is(name, "content-length"):
+		c.contentLength(bytes.Trim(value, " \t"))
+	case is(name, "transfer-encoding"):
+		c.transferEncoding(bytes.Trim(value, " \t"))
+	case is(name, "upgrade"):
+		c.upgrade = true
+	}
+}
+
+func (c *Checker) contentLength(value []byte) {
+	n, digits := number(value, 10)
+	switch {
+	case c.sized:
+		c.fault = Lengths
+	case c.chunked:
+		c.fault = LengthAndChunks
+	case digits == 0 || digits > mostDigits || digits < len(value) || c.length > keep:
+		c.fault = BadLength
+	}
+	c.sized, c.left = true, n
+}
+
+func (c *Checker) transferEncoding(value []byte) {
+	switch {
+	case c.sized:
+		c.fault = LengthAndChunks
+	case c.old:
+		c.fault = OldChunks
+	case c.length > keep:
+		c.fault = LongCoding
+	case c.chunked || !is(value, "chunked"):
+		c.state = opaque // the server does not know it, says so and closes
+	}
+	c.chunked = true
+}
+
+func (c *Checker) finishHead() {
+	c.open = false
+	switch {
+	case c.chunked:
+		c.state = chunkSize
+	case c.left > 0:
+		c.state = body
+	default:
+		c.state = requestLine
+	}
+}
+
+func (c *Checker) beginChunk() {
+	n, digits := number(c.begins(), 16)
+	switch {
+	case digits == 0 || digits > mostDigits-2:
+		c.fault = BadChunk
+	case n == 0:
+		c.state = trailerLine
+	default:
+		c.state, c.left = chunk, n
+	}
+}
+
+// number reads the digits that text begins with, and counts them.
+func number(text []byte, base uint64) (n uint64, digits int) {
+	for _, b := range text {
+		var d uint64
+		switch {
+		case '0' <= b && b <= '9':
+			d = uint64(b - '0')
+		case base == 16 && 'a' <= b|0x20 && b|0x20 <= 'f':
+			d = uint64(b|0x20-'a') + 10
+		default:
+			return n, digits
+		}
+		n = n*base + d
+		digits++
+	}
+	return n, digits
+}
+
+// is compares without regard to the case of ASCII letters.
+func is(text []byte, lower string) bool {
+	if len(text) != len(lower) {
+		return false
+	}
+	for i := range text {
+		b := text[i]
+		if 'A' <= b && b <= 'Z' {
+			b |= 0x20
+		}
+		if b != lower[i] {
+			return false
+		}
+	}
+	return true
+}
