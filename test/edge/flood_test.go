@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -134,20 +133,15 @@ type sample struct {
 // metrics returns the gateway's samples whose names begin so.
 func (g *gateway) metrics(prefix string) []sample {
 	g.t.Helper()
-	res, err := adminClient.Get(g.adminURL("/metrics"))
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	defer res.Body.Close()
 	var all []sample
-	for scan := bufio.NewScanner(res.Body); scan.Scan(); {
-		name, value, _ := strings.Cut(scan.Text(), " ")
+	for line := range strings.Lines(g.fromAdmin("/metrics")) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if !strings.HasPrefix(name, prefix) {
 			continue
 		}
 		v, err := strconv.ParseFloat(value, 64)
 		if err != nil {
-			g.t.Fatalf("reading the metric %q: %v", scan.Text(), err)
+			g.t.Fatalf("reading the metric %q: %v", line, err)
 		}
 		all = append(all, sample{name, v})
 	}
@@ -157,12 +151,7 @@ func (g *gateway) metrics(prefix string) []sample {
 // heap is what is on the gateway's heap after a collection.
 func (g *gateway) heap() float64 {
 	g.t.Helper()
-	res, err := adminClient.Get(g.adminURL("/debug/pprof/heap?gc=1"))
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, res.Body)
-	res.Body.Close()
+	g.fromAdmin("/debug/pprof/heap?gc=1") // collects garbage first
 	all := g.metrics("go_memstats_heap_alloc_bytes")
 	if len(all) != 1 {
 		g.t.Fatalf("the heap's metric: %v", all)

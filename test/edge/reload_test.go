@@ -133,21 +133,45 @@ func (g *gateway) adapted(generation string) string {
 	return ""
 }
 
-// load puts a configuration in force and returns the status. The admin
-// interface is one of the listeners that a reload replaces, so that its answer
-// may get lost as well; loading a configuration twice does no harm.
+// load puts a configuration in force and returns the status. Loading one twice does
+// no harm.
 func (g *gateway) load(config string) int {
+	g.t.Helper()
+	status, _ := g.askAdmin(func() (*http.Response, error) {
+		return adminClient.Post(g.adminURL("/load"), "application/json", strings.NewReader(config))
+	})
+	return status
+}
+
+// fromAdmin is what the admin interface answers to a GET.
+func (g *gateway) fromAdmin(path string) string {
+	g.t.Helper()
+	status, text := g.askAdmin(func() (*http.Response, error) { return adminClient.Get(g.adminURL(path)) })
+	if status != http.StatusOK {
+		g.t.Fatalf("asking the admin interface for %s: status %d: %s", path, status, text)
+	}
+	return text
+}
+
+// askAdmin asks the admin interface until it answers: it is one of the listeners that
+// a reload replaces, so that an answer may get lost.
+func (g *gateway) askAdmin(ask func() (*http.Response, error)) (status int, text string) {
+	g.t.Helper()
+	var err error
 	for range 10 {
-		res, err := adminClient.Post(g.adminURL("/load"), "application/json", strings.NewReader(config))
-		if err != nil {
+		var res *http.Response
+		if res, err = ask(); err != nil {
 			continue
 		}
-		defer res.Body.Close()
-		_, _ = io.Copy(io.Discard, res.Body)
-		return res.StatusCode
+		var body []byte
+		body, err = io.ReadAll(res.Body)
+		res.Body.Close()
+		if err == nil {
+			return res.StatusCode, string(body)
+		}
 	}
-	g.t.Error("reloading: the admin interface does not answer")
-	return 0
+	g.t.Errorf("the admin interface does not answer: %v", err)
+	return 0, ""
 }
 
 // adminClient keeps no connection: each reload ends the one before.
@@ -159,7 +183,14 @@ func (g *gateway) used() map[string]int64 {
 	used := make(map[string]int64)
 	for _, slug := range loadSlugs {
 		host := slug + ".petstore.test"
-		a := connect(g.t, g.https, "http/1.1", host).get(host, "/")
+		var a answer
+		harness.Eventually(g.t, harness.StartTimeout, host+" to be served", func() bool {
+			c, err := tryConnect(g.t, g.https, "http/1.1", host)
+			if err == nil {
+				a, err = c.try(host, "/")
+			}
+			return err == nil // the last reload may have cost the one before
+		})
 		left, err := strconv.ParseInt(a.header.Get("X-RateLimit-Remaining"), 10, 64)
 		if err != nil {
 			g.t.Fatalf("reading the limit: %v: %+v", err, a)
