@@ -21,6 +21,7 @@ var faults = map[string]struct {
 	"bare LF after a header":         {get + "X: y\n\r\n", BareLF, "\n\r\n"},
 	"bare LF at the end":             {get + "\n", BareLF, "\n"},
 	"bare LF before a request":       {"\nGET /", BareLF, "\nGET /"},
+	"HTTP/0.9":                       {"GET /\r\n", ShortLine, ""},
 	"fold with a space":              {get + "X: y\r\n z\r\n\r\n", Folded, " z\r\n\r\n"},
 	"fold with a tab":                {get + "\tz\r\n\r\n", Folded, "\tz\r\n\r\n"},
 	"length, then chunks":            {get + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", LengthAndChunks, "\r\n"},

@@ -19,6 +19,9 @@ const (
 	OldChunks Fault = "transfer encoding in another version than HTTP/1.1"
 	// LongCoding is a Transfer-Encoding line that is longer than any known one.
 	LongCoding Fault = "transfer encoding too long"
+	// ShortLine is a first line that is too short for HTTP/1 (3). The server would wait
+	// for more of it, to tell HTTP/2 by.
+	ShortLine Fault = "request line too short"
 	// OtherProtocol is HTTP/2 on a connection that is for HTTP/1 (RFC 9113, 3.3).
 	OtherProtocol Fault = "HTTP/2 on a connection for HTTP/1"
 	// BadChunk is a chunk whose size or end is not what it must be (7.1).

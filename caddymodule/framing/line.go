@@ -39,6 +39,10 @@ func (c *Checker) beginHead() {
 		}
 		return
 	}
+	if c.length < len("M / HTTP/1.1") {
+		c.fault = ShortLine
+		return
+	}
 	c.state, c.later = headerLine, true
 	c.open, c.chunked, c.sized, c.upgrade, c.left = true, false, false, false, 0
 	c.old = !bytes.Equal(c.end[:len(version)], []byte(version))
