@@ -58,8 +58,9 @@ func (c *strictConn) Read(p []byte) (int, error) {
 	if good == n {
 		return n, err
 	}
-	c.log.Debug("refusing a request that can be read in two ways",
-		zap.Stringer("client", c.RemoteAddr()), zap.String("fault", string(c.checker.Fault())))
+	fault := string(c.checker.Fault())
+	malformedRequests.WithLabelValues(fault).Inc()
+	c.log.Debug("refusing a request that can be read in two ways", zap.Stringer("client", c.RemoteAddr()), zap.String("fault", fault))
 	c.refusal = strings.NewReader(refused)
 	if good == 0 {
 		return c.refusal.Read(p)

@@ -2,10 +2,12 @@ package caddymodule
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
 
@@ -21,8 +23,8 @@ func init() { caddy.RegisterModule(StrictHTTP{}) }
 //	}
 //
 // Behind other wrappers it comes after `tls`, where there is something to read. What
-// counts is in [framing.Fault]. HTTP/2, HTTP/3 and what follows a 101 are not
-// looked at.
+// counts is in [framing.Fault], and how often it came in a metric. HTTP/2, HTTP/3 and
+// what follows a 101 are not looked at.
 type StrictHTTP struct {
 	log *zap.Logger
 }
@@ -35,8 +37,18 @@ func (StrictHTTP) CaddyModule() caddy.ModuleInfo {
 // Provision implements [caddy.Provisioner].
 func (s *StrictHTTP) Provision(ctx caddy.Context) error {
 	s.log = ctx.Logger()
+	var twice prometheus.AlreadyRegisteredError
+	if err := ctx.GetMetricsRegistry().Register(malformedRequests); err != nil && !errors.As(err, &twice) {
+		return err
+	}
 	return nil
 }
+
+// malformedRequests lives as long as the process, as collectors do.
+var malformedRequests = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Namespace: "caddy", Subsystem: "tenancy", Name: "malformed_requests_total",
+	Help: "Requests that strict_http refused, by what was wrong with them.",
+}, []string{"fault"})
 
 // UnmarshalCaddyfile implements [caddyfile.Unmarshaler]. There are no options.
 func (s *StrictHTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {

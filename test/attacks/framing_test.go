@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -28,6 +29,9 @@ func TestARefusedRequestDoesNotHarmTheOneBeforeIt(t *testing.T) {
 	seen := map[string]int{}
 	for _, r := range g.rec.Requests() {
 		seen[r.URL.Path]++
+	}
+	if text := g.rawAdmin("GET /metrics HTTP/1.1\r\n" + fmt.Sprintf("Host: 127.0.0.1:%d", g.Admin) + "\r\nConnection: close\r\n\r\n"); !strings.Contains(text, `malformed_requests_total{fault="folded_line"} 2`) {
+		t.Error("the metrics do not tell of two folded lines")
 	}
 	if len(seen) != 2 || seen["/first"] != 2 || seen["/second"] != 2 {
 		t.Errorf("the backend saw %v", seen)
