@@ -95,7 +95,7 @@ func (c *strictConn) expect(p []byte, err error) (int, error) {
 	}
 	n := min(len(p), len(c.preface))
 	if string(p[:n]) != c.preface[:n] {
-		c.preface = "\n" // and nothing else will do
+		c.refusal = strings.NewReader("")
 		return 0, io.EOF
 	}
 	c.preface = c.preface[n:]

@@ -51,6 +51,9 @@ func TestAConnectionIsForTheProtocolOfItsHandshake(t *testing.T) {
 	if answer := as("h2", get("/", hostLine)); answer != "" && !strings.HasPrefix(answer, "\x00") {
 		t.Errorf("HTTP/1 where HTTP/2 was agreed on: %.200q", answer)
 	}
+	if answer := as("h2", "x"); answer != "" && !strings.HasPrefix(answer, "\x00") {
+		t.Errorf("one wrong byte where HTTP/2 was agreed on: %.200q", answer)
+	}
 	if answer := as("http/1.1", http2.ClientPreface+"\x00\x00\x00\x04\x00\x00\x00\x00\x00"); statusOf(answer) != "400" {
 		t.Errorf("HTTP/2 where HTTP/1.1 was agreed on: %.200q", answer)
 	}
