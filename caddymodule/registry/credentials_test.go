@@ -45,6 +45,7 @@ func sqliteCredentialWorld(journal string) func(*testing.T) credentialWorld {
 				if err != nil {
 					t.Fatal(err)
 				}
+				s.(*sqliteCredentials).pace = pace{} // looks one after the other
 				return s
 			}
 		}
@@ -128,12 +129,9 @@ func conformCredentials(t *testing.T, w credentialWorld) {
 	}
 	unchanged("after the first key")
 	w.exec(t, "CREATE TABLE pets (id INTEGER)")
+	unchanged("after another table's creation")
 	w.exec(t, "INSERT INTO pets VALUES (1)")
-	if again, err := s.Load(within(t), nil); err == nil && again.Keys() != 1 {
-		t.Errorf("after another table's change: %+v", again)
-	} else if err != nil && !errors.Is(err, ErrUnchanged) {
-		t.Fatal(err)
-	}
+	unchanged("after another table's change")
 	w.exec(t, "UPDATE api_keys SET revoked_at = 1800000000000000")
 	if k := load().Key(hashOf("tk_1")); k == nil || !k.Revoked {
 		t.Errorf("revoked: got %+v", k)
