@@ -2,13 +2,11 @@ package control_test
 
 import (
 	"bytes"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,7 +82,13 @@ func (c *cutter) pass(client net.Conn) {
 
 // A commit whose answer does not come may have happened, or be about to.
 func TestAMoveWhoseCommitIsNotAnsweredLosesNothing(t *testing.T) {
-	server, tool := postgresWithRole(t)
+	server := harness.StartPostgres(t)
+	server.MakeRole()
+	tool, err := sqldb.OpenPostgresTool(server.URL(), sqldb.PostgresOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tool.Close() })
 	for name, late := range map[string]bool{"it has happened": false, "it happens later": true} {
 		t.Run(name, func(t *testing.T) {
 			database := fmt.Sprintf("late_%t", late)
@@ -130,8 +134,8 @@ func TestAMoveWhoseCommitIsNotAnsweredLosesNothing(t *testing.T) {
 // A text with a byte that Postgres cannot hold names nothing; it is not a fault
 // of the database.
 func TestIdsThatNoDatabaseHoldsNameNoCredential(t *testing.T) {
-	server, _ := postgresWithRole(t)
-	w := postgresWorld(t, strings.Replace(server.URL(), "tenancy@", "petapp@", 1), server.URL())
+	server := harness.StartPostgres(t)
+	w := postgresWorld(t, server.MakeRole(), server.URL())
 	w.create(t, control.New{Slug: "acme", Plan: "free"})
 	for _, id := range []string{"\x00", "\xff", ""} {
 		if err := w.RevokeKey(t.Context(), acme, id); !errors.Is(err, control.ErrNoCredential) {
@@ -141,21 +145,6 @@ func TestIdsThatNoDatabaseHoldsNameNoCredential(t *testing.T) {
 			t.Errorf("taking revocation %q back: %v", id, err)
 		}
 	}
-}
-
-// postgresWithRole is a server with the role petapp, and the owner's connection.
-func postgresWithRole(t *testing.T) (*harness.Postgres, *sql.DB) {
-	t.Helper()
-	server := harness.StartPostgres(t)
-	tool, err := sqldb.OpenPostgresTool(server.URL(), sqldb.PostgresOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tool.Close() })
-	if _, err := tool.ExecContext(t.Context(), "CREATE ROLE petapp LOGIN"); err != nil {
-		t.Fatal(err)
-	}
-	return server, tool
 }
 
 // postgresWorld is a world on Postgres: url is for requests, owner for tables.

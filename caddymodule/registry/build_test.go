@@ -243,6 +243,13 @@ func TestASnapshotDependsOnItsRecordsOnly(t *testing.T) {
 	}
 }
 
+// eventuallyShows waits until the registry has what the records make.
+func eventuallyShows(t *testing.T, what string, r *Registry, want ...Record) {
+	t.Helper()
+	expected, _ := load(newParser(nil), emptySnapshot(), want...)
+	eventually(t, what, func() bool { return dump(r.Snapshot()) == dump(expected) })
+}
+
 func dump(s *Snapshot) string {
 	var b strings.Builder
 	for t := range s.All() {

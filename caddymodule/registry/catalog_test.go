@@ -67,15 +67,8 @@ func followCatalog(t *testing.T, seed uint64, rng *rand.Rand, looks int, first S
 		if err := r.Refresh(within(t)); err != nil {
 			t.Fatal(err)
 		}
-		fresh := source()
-		records, err := fresh.Load(within(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = fresh.Close()
-		want, _ := newParser(nil).build(emptySnapshot(), records, noon)
-		if got := dump(r.Snapshot()); got != dump(want) {
-			t.Fatalf("seed %d: got\n%s\nwant\n%s", seed, got, dump(want))
+		if got, want := dump(r.Snapshot()), readAnew(t, source()); got != want {
+			t.Fatalf("seed %d: got\n%s\nwant\n%s", seed, got, want)
 		}
 	}
 	_ = r.Close()

@@ -24,7 +24,8 @@ type sqliteCredentials struct {
 	sqliteConn
 
 	seen *sqliteStamp // of the last successful look, nil before and after a failure
-	// state is that of the tables at the last load, nil if it says nothing.
+	// state is that of the tables at the last load, nil if it says nothing. Another
+	// file in which they are the same has the same credentials.
 	state *[sha256.Size]byte
 	// pace leaves time for everything else where there are so many keys that a look
 	// takes long. A revocation among 100,000 is in force within a second all the same.
@@ -36,7 +37,7 @@ func (s *sqliteCredentials) Load(ctx context.Context, check func(*Key) error) (*
 	made, err := s.loadCredentials(ctx, check)
 	if err != nil && !errors.Is(err, ErrUnchanged) {
 		_ = s.close() // whatever is wrong with the connection goes with it
-		s.seen, s.state = nil, nil
+		s.seen = nil
 		return nil, fmt.Errorf("reading credentials from sqlite %q: %w", s.path, err)
 	}
 	return made, err
@@ -49,9 +50,6 @@ func (s *sqliteCredentials) loadCredentials(ctx context.Context, check func(*Key
 	}
 	if !fresh && s.seen != nil && (stamp == *s.seen || s.pace.resting()) {
 		return nil, ErrUnchanged
-	}
-	if fresh {
-		s.state = nil // another file has other pages
 	}
 	begin := time.Now()
 	var made *Credentials

@@ -287,3 +287,19 @@ func TestAFaultyKeyOpensNothingAndIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// What has no pages of its own is read after every write.
+func TestCredentialsMayComeFromAView(t *testing.T) {
+	w := sqliteCredentialWorld("wal")(t)
+	w.exec(t, strings.ReplaceAll(credentialSQL, "api_keys", "kept"))
+	w.exec(t, "CREATE VIEW api_keys AS SELECT * FROM kept")
+	s := w.source(t)
+	defer func() { _ = s.Close() }()
+	for n, hash := range []string{hexOf("tk_1"), hexOf("tk_2")} {
+		w.exec(t, "INSERT INTO kept (id, hash, slug, name, roles) VALUES ('"+hash[:8]+"', '"+hash+"', 'acme', 'ci', '')")
+		c, err := s.Load(within(t), nil)
+		if err != nil || c.Keys() != n+1 {
+			t.Fatalf("key %d: %+v, %v", n+1, c, err)
+		}
+	}
+}

@@ -28,17 +28,22 @@ func follow(t *testing.T, source func() Source, exec func(string), steps []struc
 		if full := r.Stats().FullLoads > before; full != step.full {
 			t.Errorf("%s: read everything: %v", step.sql, full)
 		}
-		fresh := source()
-		records, err := fresh.Load(within(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = fresh.Close()
-		want, _ := newParser(nil).build(emptySnapshot(), records, noon)
-		if got := dump(r.Snapshot()); got != dump(want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", step.sql, got, dump(want))
+		if got, want := dump(r.Snapshot()), readAnew(t, source()); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", step.sql, got, want)
 		}
 	}
+}
+
+// readAnew is what somebody has who reads everything, as [dump] says it.
+func readAnew(t *testing.T, source Source) string {
+	t.Helper()
+	defer func() { _ = source.Close() }()
+	records, err := source.Load(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := newParser(nil).build(emptySnapshot(), records, noon)
+	return dump(s)
 }
 
 type deltaStep = struct {

@@ -16,11 +16,7 @@ func TestOfAWholeFeedOnlyTheRecordsThatChangedAreRead(t *testing.T) {
 		acme, globex := Record{ID: "1", Slug: "acme"}, Record{ID: "2", Slug: "globex"}
 		w.put(t, acme)
 		r := Open(Options{Source: w.source(t), Interval: 5 * time.Millisecond})
-		shows := func(want ...Record) {
-			t.Helper()
-			expected, _ := load(newParser(nil), emptySnapshot(), want...)
-			eventually(t, name, func() bool { return dump(r.Snapshot()) == dump(expected) })
-		}
+		shows := func(want ...Record) { t.Helper(); eventuallyShows(t, name, r, want...) }
 		full := func(want uint64) {
 			t.Helper()
 			if got := r.Stats().FullLoads; got != want {

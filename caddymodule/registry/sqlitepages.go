@@ -55,10 +55,7 @@ func readSQLitePages(run runner, c catalog, old sqlitePages) (p sqlitePages, row
 		if err := run("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", []any{table.name}, noHead, note); err != nil {
 			return p, rows, err
 		}
-		before := len(p.pages)
-		err := run("SELECT p.pgno, s.pagetype, p.data FROM dbstat s JOIN sqlite_dbpage p ON p.pgno = s.pageno WHERE s.name = ?", []any{table.name}, noHead, func(v []any) error {
-			number, _ := v[0].(int64)
-			data, _ := v[2].([]byte)
+		err := sqliteTablePages(run, table.name, func(number int64, kind any, data []byte) error {
 			s, known := sumOf(data), old.pages[number]
 			if s == known.sum {
 				kept++
@@ -67,7 +64,7 @@ func readSQLitePages(run runner, c catalog, old sqlitePages) (p sqlitePages, row
 			}
 			rows.changed = true
 			page := sqlitePage{sum: s}
-			switch v[1] {
+			switch kind {
 			case "internal": // it only leads to the pages that hold rows
 			case "leaf":
 				var fresh []int64
@@ -84,15 +81,29 @@ func readSQLitePages(run runner, c catalog, old sqlitePages) (p sqlitePages, row
 			p.pages[number] = page
 			return nil
 		})
-		if err == nil && len(p.pages) == before {
-			err = errNoPages
-		}
 		if err != nil {
 			return p, rows, err
 		}
 	}
 	rows.changed = rows.changed || kept < len(old.pages)
 	return p, rows, nil
+}
+
+// sqliteTablePages calls page for each page of a table with its number, its kind in
+// the words of the table dbstat, and what is in it. A view has none, nor has a
+// virtual table: that is [errNoPages].
+func sqliteTablePages(run runner, table string, page func(number int64, kind any, data []byte) error) error {
+	pages := 0
+	err := run("SELECT p.pgno, s.pagetype, p.data FROM dbstat s JOIN sqlite_dbpage p ON p.pgno = s.pageno WHERE s.name = ?", []any{table}, noHead, func(v []any) error {
+		number, _ := v[0].(int64)
+		data, _ := v[2].([]byte)
+		pages++
+		return page(number, v[1], data)
+	})
+	if err == nil && pages == 0 {
+		err = errNoPages
+	}
+	return err
 }
 
 // rowsOfPage returns a hash of each row in a page of SQLite's file format, section

@@ -33,25 +33,15 @@ func sqliteState(run runner, tables []string) (state [sha256.Size]byte, err erro
 
 func sqliteTableState(run runner, table string, hash io.Writer, note func([]any) error) error {
 	there := false
-	err := run("SELECT type, sql FROM sqlite_schema WHERE name = ?", []any{table}, noHead, func(v []any) error {
-		if there = true; v[0] != "table" {
-			return errNoPages
-		}
+	err := run("SELECT sql FROM sqlite_schema WHERE name = ?", []any{table}, noHead, func(v []any) error {
+		there = true
 		return note(v)
 	})
 	if err != nil || !there {
 		return errors.Join(err, note([]any{table, there}))
 	}
-	pages := 0
-	err = run("SELECT p.pgno, p.data FROM dbstat s JOIN sqlite_dbpage p ON p.pgno = s.pageno WHERE s.name = ?", []any{table}, noHead, func(v []any) error {
-		number, _ := v[0].(int64)
-		data, _ := v[1].([]byte)
-		pages++
+	return sqliteTablePages(run, table, func(number int64, _ any, data []byte) error {
 		_, _ = hash.Write(data) // a page's size is that of all
 		return binary.Write(hash, binary.BigEndian, number)
 	})
-	if err == nil && pages == 0 {
-		err = errNoPages // a virtual one
-	}
-	return err
 }

@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"crypto/tls"
-	"database/sql"
 	"fmt"
 	"io"
 	"net"
@@ -106,7 +105,7 @@ func TestBrokenBodiesOfOneTenantAreNoOtherTenantsErrors(t *testing.T) {
 // server would set off alarms, and let whoever counts them take servers out.
 func TestMalformedRequestsAreTheClientsFault(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { clientsFault(t, harness.Options{}) })
-	t.Run("postgres", func(t *testing.T) { clientsFault(t, onPostgres(t)) })
+	t.Run("postgres", func(t *testing.T) { clientsFault(t, harness.OnPostgres(t)) })
 }
 
 func clientsFault(t *testing.T, options harness.Options) {
@@ -144,25 +143,6 @@ func clientsFault(t *testing.T, options harness.Options) {
 	t.Logf("%d malformed requests: the protocol asks for 501 or 505 in %d; of the others Caddy alone answers %d with 5xx", len(list), skipped, alone)
 	if answer := g.sendTo(g.HTTP, get("/api/pets", hostLine), false); statusOf(answer) != "200" {
 		t.Errorf("after them: %.200q", answer)
-	}
-}
-
-// onPostgres has pet store and gateway use a PostgreSQL of their own.
-func onPostgres(t testing.TB) harness.Options {
-	t.Helper()
-	p := harness.StartPostgres(t)
-	db, err := sql.Open("pgx", p.URL())
-	if err == nil {
-		_, err = db.ExecContext(t.Context(), "CREATE ROLE petapp LOGIN")
-		_ = db.Close()
-	}
-	if err != nil {
-		t.Fatalf("making a role: %v", err)
-	}
-	url := strings.Replace(p.URL(), "tenancy@", "petapp@", 1)
-	return harness.Options{
-		Env:       []string{"PETSTORE_DATABASE_URL=" + url, "PETSTORE_OWNER_URL=" + p.URL()},
-		Caddyfile: replace(t, "sqlite data/petstore.db", "postgres "+url),
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // told that it is taken, and nobody's request fails.
 func TestOneOfAThousandWinsAName(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { nameRace(t, harness.Options{}) })
-	t.Run("postgres", func(t *testing.T) { nameRace(t, onPostgres(t)) })
+	t.Run("postgres", func(t *testing.T) { nameRace(t, harness.OnPostgres(t)) })
 }
 
 func nameRace(t *testing.T, options harness.Options) {

@@ -56,15 +56,7 @@ func newTarget(t testing.TB, edit func(string) string) *target {
 
 // replace edits the Caddyfile and fails the test if there is nothing to edit.
 func replace(t testing.TB, pairs ...string) func(string) string {
-	return func(text string) string {
-		for i := 0; i < len(pairs); i += 2 {
-			if !strings.Contains(text, pairs[i]) {
-				t.Fatalf("the Caddyfile no longer contains %q", pairs[i])
-			}
-			text = strings.Replace(text, pairs[i], pairs[i+1], 1)
-		}
-		return text
-	}
+	return func(text string) string { return harness.Edit(t, text, pairs...) }
 }
 
 // everyWay makes all three ways to name a tenant count: host and header on the

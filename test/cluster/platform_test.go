@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -91,14 +90,7 @@ func startPlatform(t *testing.T, seed uint64) *platform {
 	// to the system, and the write comes before the answer. ("everysec" puts
 	// writes off while a sync takes its time.)
 	p.redis = redistest.Start(t, "--appendonly", "yes", "--appendfsync", "no")
-	db, err := sql.Open("pgx", p.postgres.URL())
-	if err == nil {
-		_, err = db.ExecContext(t.Context(), "CREATE ROLE petapp LOGIN")
-		_ = db.Close()
-	}
-	if err != nil {
-		t.Fatalf("making a role: %v", err)
-	}
+	p.postgres.MakeRole()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	p.client = &http.Client{Transport: transport, Timeout: 30 * time.Second}

@@ -128,7 +128,7 @@ func TestABackendKilledInAFloodCostsCountedRecordsAndNoRequest(t *testing.T) {
 func TestAnswersCutAfterTheCommitBringNoAttemptTwice(t *testing.T) {
 	s := harness.StartStack(t, crossing(t))
 	proxy := harness.StartProxy(t, fmt.Sprintf("127.0.0.1:%d", s.Backend))
-	text := edit(t, s.Read("Caddyfile"), "http://127.0.0.1:{$BACKEND_PORT:9000}/internal/audit", fmt.Sprintf("http://127.0.0.1:%d/internal/audit", proxy.Port))
+	text := harness.Edit(t, s.Read("Caddyfile"), "http://127.0.0.1:{$BACKEND_PORT:9000}/internal/audit", fmt.Sprintf("http://127.0.0.1:%d/internal/audit", proxy.Port))
 	if err := os.WriteFile(s.Path("Caddyfile"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func attempts(t *testing.T, s *harness.Stack, query string) (all []attempt) {
 
 func TestAForeignTokensAttemptIsInTheBackendsTable(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { foreignAttempt(t, harness.StartStack(t, harness.Options{})) })
-	t.Run("postgres", func(t *testing.T) { foreignAttempt(t, harness.StartStack(t, onPostgres(t))) })
+	t.Run("postgres", func(t *testing.T) { foreignAttempt(t, harness.StartStack(t, harness.OnPostgres(t))) })
 }
 
 func foreignAttempt(t *testing.T, s *harness.Stack) {
@@ -100,7 +100,7 @@ func foreignAttempt(t *testing.T, s *harness.Stack) {
 // and not recorded one by one.
 func crossing(t *testing.T) harness.Options {
 	return harness.Options{Caddyfile: func(text string) string {
-		return edit(t, text,
+		return harness.Edit(t, text,
 			"tenant host petstore.localhost\n", "tenant {\n\t\thost petstore.localhost\n\t\theader X-Tenant-ID\n\t}\n",
 			"\tservers {\n", "\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32\n",
 			"\ttenancy {\n", "\ttenancy {\n\t\tguesses off\n")

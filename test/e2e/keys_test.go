@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -17,26 +16,7 @@ import (
 
 func TestKeysAndRevocationsActFromTheAdminInterfaceToTheGateway(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { keysAct(t, harness.StartStack(t, harness.Options{})) })
-	t.Run("postgres", func(t *testing.T) { keysAct(t, harness.StartStack(t, onPostgres(t))) })
-}
-
-// onPostgres runs both on a Postgres of the test's.
-func onPostgres(t *testing.T) harness.Options {
-	t.Helper()
-	p := harness.StartPostgres(t)
-	db, err := sql.Open("pgx", p.URL())
-	if err == nil {
-		_, err = db.ExecContext(t.Context(), "CREATE ROLE petapp LOGIN")
-		_ = db.Close()
-	}
-	if err != nil {
-		t.Fatalf("making a role: %v", err)
-	}
-	url := strings.Replace(p.URL(), "tenancy@", "petapp@", 1)
-	return harness.Options{
-		Env:       []string{"PETSTORE_DATABASE_URL=" + url, "PETSTORE_OWNER_URL=" + p.URL()},
-		Caddyfile: func(text string) string { return edit(t, text, "sqlite data/petstore.db", "postgres "+url) },
-	}
+	t.Run("postgres", func(t *testing.T) { keysAct(t, harness.StartStack(t, harness.OnPostgres(t))) })
 }
 
 func keysAct(t *testing.T, s *harness.Stack) {

@@ -105,7 +105,7 @@ func TestEveryTenantThatIsNotServedGetsTheSameAnswer(t *testing.T) {
 		// The repository's file names tenants by host alone; a second way makes
 		// conflicts possible. Without TLS any host can be asked for: with it, most
 		// of these would fail before there is a request.
-		return edit(t, text,
+		return harness.Edit(t, text,
 			"tenant host petstore.localhost\n", "tenant {\n\t\thost petstore.localhost\n\t\theader X-Tenant-ID\n\t}\n",
 			"redir https://{host}:{$HTTPS_PORT:8443}{uri} 308\n", "import gateway\n")
 	}})
@@ -156,18 +156,6 @@ func TestEveryTenantThatIsNotServedGetsTheSameAnswer(t *testing.T) {
 	if suspended.Status != unknown.Status || suspended.Body != unknown.Body || !maps.EqualFunc(suspended.Header, unknown.Header, equalValues) {
 		t.Errorf("over TLS a suspended tenant gets\n%v\nand an unknown one\n%v", suspended, unknown)
 	}
-}
-
-// edit replaces texts by others, in pairs; each must be there.
-func edit(t *testing.T, text string, pairs ...string) string {
-	t.Helper()
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if !strings.Contains(text, pairs[i]) {
-			t.Fatalf("the Caddyfile does not contain %q", pairs[i])
-		}
-		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
-	}
-	return text
 }
 
 func equalValues(a, b []string) bool { return strings.Join(a, "\x00") == strings.Join(b, "\x00") }

@@ -14,7 +14,7 @@ func TestATenantIsLedToABackendOfItsOwnAndBackWithoutAReload(t *testing.T) {
 			if shipped != nil {
 				text = shipped(text)
 			}
-			return edit(t, text, "reverse_proxy 127.0.0.1:{$BACKEND_PORT:9000}\n", "reverse_proxy {\n\t\tdynamic tenant 127.0.0.1:{$BACKEND_PORT:9000} {\n\t\t\tallow 127.0.0.1\n\t\t}\n\t}\n")
+			return harness.Edit(t, text, "reverse_proxy 127.0.0.1:{$BACKEND_PORT:9000}\n", "reverse_proxy {\n\t\tdynamic tenant 127.0.0.1:{$BACKEND_PORT:9000} {\n\t\t\tallow 127.0.0.1\n\t\t}\n\t}\n")
 		}
 		s := harness.StartStack(t, o)
 		silo := harness.StartRecorder(t)
@@ -39,5 +39,5 @@ func TestATenantIsLedToABackendOfItsOwnAndBackWithoutAReload(t *testing.T) {
 		})
 	}
 	t.Run("sqlite", func(t *testing.T) { ownBackend(t, harness.Options{}) })
-	t.Run("postgres", func(t *testing.T) { ownBackend(t, onPostgres(t)) })
+	t.Run("postgres", func(t *testing.T) { ownBackend(t, harness.OnPostgres(t)) })
 }

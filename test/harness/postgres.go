@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -90,6 +91,21 @@ func unprivileged(t testing.TB) (uid, gid uint32) {
 // URL is the address of the server's database in the form of libpq.
 func (p *Postgres) URL() string {
 	return fmt.Sprintf("postgres://tenancy@127.0.0.1:%d/postgres?sslmode=disable", p.Port)
+}
+
+// MakeRole makes the role petapp, which may do what it is granted only, and returns
+// the address of the database for it.
+func (p *Postgres) MakeRole() (url string) {
+	p.t.Helper()
+	db, err := sql.Open("pgx", p.URL())
+	if err == nil {
+		_, err = db.ExecContext(p.t.Context(), "CREATE ROLE petapp LOGIN")
+		_ = db.Close()
+	}
+	if err != nil {
+		p.t.Fatalf("making a role: %v", err)
+	}
+	return strings.Replace(p.URL(), "tenancy@", "petapp@", 1)
 }
 
 // await returns false when the port was taken.
