@@ -120,6 +120,11 @@ func (p *platform) setStatus(s *shop, status string) *change {
 		name: fmt.Sprintf("%q to be %s", s.slug, status),
 		begin: func() {
 			s.status = status
+			if status == "active" {
+				fair(&s.suspended)
+			} else {
+				foul(&s.suspended)
+			}
 			for w := range wanted {
 				w.demandAll(anything)
 			}

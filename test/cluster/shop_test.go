@@ -21,6 +21,7 @@ type shop struct {
 	plan, status string
 	hosts        []string
 	moving       atomic.Uint64
+	suspended    atomic.Uint64
 
 	mu   sync.Mutex
 	ways []*way // the first one by host, without a user
@@ -66,7 +67,7 @@ func newShop(slug, plan, isolation, token string) *shop {
 		{name: "own domain", host: "www." + slug + ".example"},
 	}
 	for _, w := range s.ways {
-		w.slug, w.moving = slug, &s.moving
+		w.slug, w.moving, w.suspended = slug, &s.moving, &s.suspended
 	}
 	s.ways[ownDomain].demandAll(refused) // it is nobody's yet
 	return s
@@ -95,7 +96,7 @@ func (s *shop) addKey(id, text, name string) *key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := &key{id: id, way: &way{
-		name: "host, with an API key", slug: s.slug, moving: &s.moving, host: harness.Host(s.slug),
+		name: "host, with an API key", slug: s.slug, moving: &s.moving, suspended: &s.suspended, host: harness.Host(s.slug),
 		header: http.Header{"X-Api-Key": {text}}, user: "key:" + name,
 	}}
 	s.keys, s.ways = append(s.keys, k), append(s.ways, k.way)

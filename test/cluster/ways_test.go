@@ -34,6 +34,8 @@ type way struct {
 	limited, denies bool
 	// moving is odd while the tenant is moved to another place.
 	moving *atomic.Uint64
+	// suspended is odd while the tenant is, or is about to be.
+	suspended *atomic.Uint64
 
 	demands [3]atomic.Uint64 // per gateway: how often it changed, times four, and a demand
 }
@@ -59,7 +61,7 @@ func (w *way) demandAll(d demand) {
 func (w *way) demanded(g int) demand { return demand(w.demands[g].Load() % 4) }
 
 // moment is what held when it was taken.
-type moment struct{ demand, gateway, redis, postgres, stores, moving uint64 }
+type moment struct{ demand, gateway, redis, postgres, stores, moving, suspended uint64 }
 
 func (p *platform) moment(g int, w *way) moment {
 	m := moment{
@@ -67,7 +69,7 @@ func (p *platform) moment(g int, w *way) moment {
 		redis: p.weather.redis.Load(), postgres: p.weather.postgres.Load(), stores: p.weather.stores.Load(),
 	}
 	if w.moving != nil {
-		m.moving = w.moving.Load()
+		m.moving, m.suspended = w.moving.Load(), w.suspended.Load()
 	}
 	return m
 }
@@ -125,6 +127,7 @@ func (p *platform) judge(g int, w *way, method, path string, a answer) {
 		postgresUp = up(a.before.postgres, a.after.postgres)
 		storesUp   = up(a.before.stores, a.after.stores)
 		stays      = up(a.before.moving, a.after.moving)
+		active     = up(a.before.suspended, a.after.suspended)
 		demanded   = anything
 	)
 	if a.before.demand == a.after.demand {
@@ -140,7 +143,8 @@ func (p *platform) judge(g int, w *way, method, path string, a answer) {
 	case a.saw != "" && demanded == refused:
 		wrong("served, though a refusal was in force")
 	case a.err != nil:
-		if gatewayUp {
+		// What an answer still lacks when its tenant is suspended does not come.
+		if begun := a.saw != ""; gatewayUp && (active || !begun) {
 			wrong("no answer from a gateway that is up")
 		}
 	case a.saw != "" && a.status >= 500:
