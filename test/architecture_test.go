@@ -35,11 +35,11 @@ type rule struct {
 // replaced alone. A new package is not allowed anything before it has a line.
 var rules = map[string]rule{
 	"caddymodule/tenant":              {},
-	"caddymodule/internal/strictjson": {},
+	"caddymodule/strictjson": {},
 	"caddymodule/registry":            {ours: "caddymodule/tenant", theirs: "modernc.org/sqlite github.com/jackc/pgx/v5 go.yaml.in/yaml/v3"},
 	"caddymodule/resolve":             {ours: "caddymodule/tenant"},
-	"caddymodule/auth":                {ours: "caddymodule/tenant caddymodule/internal/strictjson", theirs: "github.com/golang-jwt/jwt/v5"},
-	"caddymodule/identity":            {ours: "caddymodule/tenant caddymodule/internal/strictjson", theirs: "github.com/golang-jwt/jwt/v5"},
+	"caddymodule/auth":                {ours: "caddymodule/tenant caddymodule/strictjson", theirs: "github.com/golang-jwt/jwt/v5"},
+	"caddymodule/identity":            {ours: "caddymodule/tenant caddymodule/strictjson", theirs: "github.com/golang-jwt/jwt/v5"},
 	"caddymodule/audit":               {ours: "caddymodule/tenant"},
 	"caddymodule/sketch":              {},
 	"caddymodule/framing":             {},

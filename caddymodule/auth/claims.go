@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/internal/strictjson"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/strictjson"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 

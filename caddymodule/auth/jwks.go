@@ -11,7 +11,7 @@ import (
 	"math/big"
 	"slices"
 
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/internal/strictjson"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/strictjson"
 )
 
 // jwk is a JSON Web Key (RFC 7517, RFC 7518, section 6, RFC 8037, section 2) as
