@@ -16,19 +16,21 @@ import (
 // file. Only the slug is required.
 var fieldNames = []string{"id", "slug", "name", "plan", "status", "limits", "hosts", "upstreams", "issuer", "jwks", "created_at"}
 
-func isField(name string) bool { return slices.Contains(fieldNames, name) }
+// IsField reports whether a record has a field of that name.
+func IsField(name string) bool { return slices.Contains(fieldNames, name) }
 
-func errUnknownField(kind, name string) error {
+// UnknownField is the error for a column or key that is none of a record's fields.
+func UnknownField(kind, name string) error {
 	return fmt.Errorf("unknown %s %q: expected some of %s", kind, clip(name), strings.Join(fieldNames, ", "))
 }
 
-// set stores what a source has for a field: nil, a string, int64, float64,
+// Set stores what a source has for a field: nil, a string, int64, float64,
 // json.Number, bool, []byte, [16]byte, time.Time, []string or []any. The first
 // field that cannot be read makes the record's Err.
-func (r *Record) set(name string, value any) {
+func (r *Record) Set(name string, value any) {
 	var err error
-	if !isField(name) {
-		err = errUnknownField("field", name)
+	if !IsField(name) {
+		err = UnknownField("field", name)
 	} else if err = r.store(name, value); err != nil {
 		err = fmt.Errorf("reading field %q: %w", name, err)
 	}

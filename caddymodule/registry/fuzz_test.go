@@ -76,7 +76,7 @@ func FuzzFields(f *testing.F) {
 		checkParsed(t, func([]byte) ([]Record, error) {
 			r := Record{Row: 1}
 			for name, value := range map[string]string{"slug": slug, "id": id, "plan": plan, "status": status, "hosts": hosts, "created_at": created} {
-				r.set(name, value)
+				r.Set(name, value)
 			}
 			return []Record{r}, nil
 		}, nil)

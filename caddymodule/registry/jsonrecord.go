@@ -88,7 +88,7 @@ func (q *recordReader) value(text []byte, at int, name string, r *Record) (end i
 	case '[':
 		q.items = q.items[:0]
 		if end, ok = q.list(text, at); ok {
-			r.set(name, append(make([]string, 0, len(q.items)), q.items...))
+			r.Set(name, append(make([]string, 0, len(q.items)), q.items...))
 		}
 		return end, ok
 	}
@@ -97,11 +97,11 @@ func (q *recordReader) value(text []byte, at int, name string, r *Record) (end i
 	}
 	switch word := text[at:end]; {
 	case string(word) == "null":
-		r.set(name, nil)
+		r.Set(name, nil)
 	case string(word) == "true" || string(word) == "false":
-		r.set(name, string(word) == "true")
+		r.Set(name, string(word) == "true")
 	case isInteger(word):
-		r.set(name, json.Number(word))
+		r.Set(name, json.Number(word))
 	default:
 		return 0, false
 	}
@@ -186,13 +186,13 @@ func storeText(r *Record, name, s string) {
 		r.JWKS = s
 	case "id":
 		if r.ID = s; s == "" {
-			r.set(name, s)
+			r.Set(name, s)
 		}
 	case "status":
 		if r.Status = s; s == "" {
-			r.set(name, s)
+			r.Set(name, s)
 		}
 	default:
-		r.set(name, s)
+		r.Set(name, s)
 	}
 }

@@ -18,8 +18,8 @@ const versionColumn = "version"
 // column that nobody reads is more likely a mistake than a wish.
 func checkColumns(names []string) error {
 	for i, name := range names {
-		if !isField(name) && name != versionColumn {
-			return errUnknownField("column", name)
+		if !IsField(name) && name != versionColumn {
+			return UnknownField("column", name)
 		}
 		if slices.Contains(names[:i], name) {
 			return fmt.Errorf("column %q appears twice: expected each of %s at most once", name, strings.Join(fieldNames, ", "))
@@ -69,7 +69,7 @@ func scanRecords(run runner, c *comparison, query string, args ...any) (records 
 		r := Record{Row: rows}
 		for i, name := range columns {
 			if name != versionColumn {
-				r.set(name, values[i])
+				r.Set(name, values[i])
 			}
 		}
 		if compared {

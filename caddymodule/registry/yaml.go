@@ -119,6 +119,6 @@ func (r *Record) setKey(name string, value any, met []string) []string {
 		}
 		return met
 	}
-	r.set(name, value)
+	r.Set(name, value)
 	return append(met, name)
 }
