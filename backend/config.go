@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -32,6 +32,7 @@ type dataConfig struct {
 	plans     string
 	isolation string
 	mostOpen  int
+	log       *slog.Logger // of what is wrong with the data
 
 	// Of the server alone; 0 elsewhere.
 	auditKeep int
@@ -39,6 +40,7 @@ type dataConfig struct {
 }
 
 func (c *dataConfig) register(f *flags) {
+	c.log = slog.New(slog.NewTextHandler(f.env.stderr, nil))
 	f.StringVar(&c.dir, "data", "data", "folder of the database and the keys")
 	f.StringVar(&c.url, "database-url", "", "Postgres as the role that serves requests, such as postgres://petapp@host/petstore; empty means SQLite in the data folder")
 	f.StringVar(&c.ownerURL, "owner-url", "", "Postgres as the role that owns the tables, for migrations and new tenants")
@@ -77,7 +79,7 @@ func (c *dataConfig) open(ctx context.Context) (_ *backend, err error) {
 		return nil, err
 	}
 	b.catalog, err = control.Open(ctx, control.Options{DB: b.db, Owner: b.owner, Plans: plans, Isolation: isolation, BaseDomain: c.baseDomain, SiteURL: c.siteURL,
-		AccessKeep: c.auditKeep, AccessAge: c.auditAge})
+		AccessKeep: c.auditKeep, AccessAge: c.auditAge, Log: c.log})
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +130,7 @@ func (c *dataConfig) connect(ctx context.Context, b *backend) (err error) {
 	if err := b.db.Ping(ctx); err != nil {
 		return fmt.Errorf("connecting to Postgres at %q: %w", sqldb.RedactURL(c.url), err)
 	}
-	return nil
+	return sqlstore.CheckRole(ctx, b.db) // before anything is made for it
 }
 
 func (c *dataConfig) siteURL(slug tenant.Slug) string {
@@ -173,43 +175,6 @@ func (b *backend) close() error {
 		all = errors.Join(all, b.db.Close())
 	}
 	return all
-}
-
-// adminToken reads the operator's credential, and makes one with mode 0600
-// when there is none. The file appears whole or not at all, so that two starts
-// at once end with one token.
-func adminToken(path string) (string, error) {
-	for range 2 {
-		b, err := os.ReadFile(path)
-		if err == nil {
-			token := strings.TrimSpace(string(b))
-			if len(token) < 20 {
-				return "", fmt.Errorf("reading the operator's credential %q: expected at least 20 characters", path)
-			}
-			return token, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("reading the operator's credential: %w", err)
-		}
-		if err := writeNew(path, control.NewSecret("adm_")+"\n"); err != nil && !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("making the operator's credential: %w", err)
-		}
-	}
-	return "", fmt.Errorf("reading the operator's credential %q: the file keeps disappearing", path)
-}
-
-// writeNew makes a file of mode 0600 that was not there, in one step.
-func writeNew(path, content string) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.WriteString(content)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Link(tmp.Name(), path)
 }
 
 // refreshEvery is how soon a change by another process is in force here.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 )
@@ -77,7 +78,7 @@ func (f *flags) parse(args []string, names ...string) ([]string, error) {
 	var rest []string
 	output := f.Output()
 	for {
-		f.SetOutput(discard{})
+		f.SetOutput(io.Discard) // errors are printed once, by run, and help below
 		err := f.Parse(args)
 		f.SetOutput(output)
 		if errors.Is(err, flag.ErrHelp) {
@@ -101,9 +102,3 @@ func (f *flags) parse(args []string, names ...string) ([]string, error) {
 	}
 	return slices.Clip(rest), nil
 }
-
-// discard swallows what the flag package prints: errors are printed once, by
-// run, and help by parse.
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -52,41 +51,19 @@ func migrate(ctx context.Context, env environment, args []string) error {
 
 func migrateUp(ctx context.Context, env environment, b *backend, o control.MigrateOptions) error {
 	last := 0
-	bar := terminal(env.stdout)
 	o.Progress = func(done, total int, p control.Place) {
 		last = done
 		result := fmt.Sprintf("version %d", p.Version)
 		if p.Failure != "" {
 			result = "FAILED: " + p.Failure
 		}
-		if !bar || p.Failure != "" {
-			_, _ = fmt.Fprintf(env.stdout, "%d/%d %s: %s\n", done, total, p.Name, result)
-		}
-		if bar {
-			const width = 40
-			full := done * width / max(1, total)
-			_, _ = fmt.Fprintf(env.stdout, "\r[%s%s] %d/%d", strings.Repeat("#", full), strings.Repeat(".", width-full), done, total)
-		}
+		_, _ = fmt.Fprintf(env.stdout, "%d/%d %s: %s\n", done, total, p.Name, result)
 	}
-	err := b.catalog.Migrate(ctx, o)
-	if bar && last > 0 {
-		_, _ = fmt.Fprintln(env.stdout)
-	}
-	if err != nil {
+	if err := b.catalog.Migrate(ctx, o); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(env.stdout, "%d migrated, all up to date at version %d\n", last, b.store.Target())
+	_, err := fmt.Fprintf(env.stdout, "%d migrated, all up to date at version %d\n", last, b.store.Target())
 	return err
-}
-
-// terminal reports whether lines may be written over.
-func terminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func printPlaces(ctx context.Context, w io.Writer, b *backend, pendingOnly bool) error {

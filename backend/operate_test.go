@@ -196,3 +196,24 @@ func TestServersThatStartAtOnceOnAFreshFolderAllServe(t *testing.T) {
 		}
 	}
 }
+
+func TestARoleThatMayBypassRowSecurityIsGivenNothing(t *testing.T) {
+	server := harness.StartPostgres(t)
+	admin, err := sql.Open("pgx", server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if _, err := admin.ExecContext(t.Context(), `CREATE ROLE bypasser LOGIN BYPASSRLS`); err != nil {
+		t.Fatal(err)
+	}
+	o := &operatorShell{t: t, dir: filepath.Join(t.TempDir(), "data")}
+	url := fmt.Sprintf("postgres://bypasser@127.0.0.1:%d/postgres?sslmode=disable", server.Port)
+	if got := o.do(1, "tenant", "list", "--database-url", url, "--owner-url", server.URL()); !strings.Contains(got, "bypasser") {
+		t.Errorf("got %s, expected the role's name", got)
+	}
+	var tables int
+	if err := admin.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`).Scan(&tables); err != nil || tables > 0 {
+		t.Errorf("%d tables were made for a role that was refused, %v", tables, err)
+	}
+}

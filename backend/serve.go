@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/controlapi"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/httpapi"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/issuer"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/mailer"
@@ -74,9 +76,17 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 		return usageError{errors.New("reading --audit-records and --audit-age: expected at least 1 and 1s")}
 	}
 	log := slog.New(slog.NewJSONHandler(env.stderr, &slog.HandlerOptions{Level: c.logLevel}))
-
+	c.log = log
 	if c.smtpURL == "" {
 		c.smtpURL = env.getenv("SMTP_URL")
+	}
+	sender, err := c.sender()
+	if err != nil {
+		return err
+	}
+	dns, err := resolver.New(strings.Fields(c.resolver)...)
+	if err != nil {
+		return usageError{err}
 	}
 	// The port first: a second server must not touch the first one's data.
 	listener, err := listen(ctx, c.listen)
@@ -89,20 +99,13 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	hosts, err := c.hostChecker(b)
-	if err != nil {
-		return err
-	}
+	hosts := &control.HostChecker{Catalog: b.catalog, Resolver: dns}
 	handler, err := c.handler(ctx, b, hosts, log)
 	if err != nil {
 		return err
 	}
 	background, stop := context.WithCancel(ctx)
 	defer stop()
-	sender, err := c.sender()
-	if err != nil {
-		return err
-	}
 	var work sync.WaitGroup
 	work.Go(func() { b.directory.Run(background, refreshEvery, log) })
 	work.Go(func() { b.catalog.RunJobs(background, sender, log) })
@@ -138,24 +141,11 @@ func (c *serveConfig) handler(ctx context.Context, b *backend, hosts *control.Ho
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.New(httpapi.Options{
-		JWKS:  tokens.JWKS(),
-		Store: b.store, Catalog: b.catalog, Directory: b.directory, Verifier: verifier, Hosts: hosts,
-		AdminToken: token, CursorKey: cursorKey, SiteURL: c.siteURL, Log: log,
-	}), nil
-}
-
-// hostChecker asks DNS about tenants' own domains.
-func (c *serveConfig) hostChecker(b *backend) (*control.HostChecker, error) {
-	var servers []string
-	if c.resolver != "" {
-		servers = []string{c.resolver}
-	}
-	dns, err := resolver.New(servers...)
-	if err != nil {
-		return nil, err
-	}
-	return &control.HostChecker{Catalog: b.catalog, Resolver: dns}, nil
+	api := httpapi.New(httpapi.Options{
+		Store: b.store, Tenants: b.directory, Verifier: verifier, CursorKey: cursorKey, JWKS: tokens.JWKS(), Ready: b.catalog.Ping, Log: log,
+	})
+	controlapi.Add(api, controlapi.Options{Catalog: b.catalog, Directory: b.directory, Hosts: hosts, AdminToken: token, SiteURL: c.siteURL})
+	return api, nil
 }
 
 // sender is where mail goes.

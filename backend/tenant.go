@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -245,7 +244,7 @@ func (t *tenantRun) export(ctx context.Context) error {
 	if t.opts.output == "" {
 		return t.catalog.Export(ctx, t.slug, t.env.stdout)
 	}
-	return writeWhole(t.opts.output, func(w io.Writer) error { return t.catalog.Export(ctx, t.slug, w) })
+	return writeNew(t.opts.output, func(w io.Writer) error { return t.catalog.Export(ctx, t.slug, w) })
 }
 
 func (t *tenantRun) importArchive(ctx context.Context) error {
@@ -255,22 +254,4 @@ func (t *tenantRun) importArchive(ctx context.Context) error {
 	}
 	defer func() { _ = f.Close() }() // only read
 	return t.printCreated(t.catalog.Import(ctx, f, t.opts.slug, t.opts.isolation))
-}
-
-// writeWhole makes a file of mode 0600 that appears when it is whole. One that
-// is there already is left alone.
-func writeWhole(path string, write func(io.Writer) error) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	err = write(tmp)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(tmp.Name(), path); err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	return nil
 }

@@ -1,4 +1,4 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"context"
@@ -82,7 +82,7 @@ func TestMistakesInAuditAreNamed(t *testing.T) {
 	g := newGateway(t, appOptions, conflictSite)
 	for _, test := range []struct{ line, want string }{
 		{"audit", "expected 'file PATH', 'log' or 'http URL'"},
-		{"audit syslog", "expected 'file PATH', 'log' or 'http URL'"},
+		{"audit syslog", `unknown type "syslog"; expected file, http or log`},
 		{"audit log x", "expected 'file PATH', 'log' or 'http URL'"},
 		{"audit log {\ncolour red\n}", `unknown option "colour"; 'audit log' has none`},
 		{"audit http", "expected 'file PATH', 'log' or 'http URL'"},

@@ -1,7 +1,6 @@
-package caddymodule
+package caddymodule_test
 
 import (
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -80,7 +79,6 @@ func TestTheTenantCanBeThatOfTheKeyAndMustAgree(t *testing.T) {
 	if r := g.backend.last(t); g.verified(r).Tenant.String() != "acme-pets" || r.Header.Get("X-API-Key") != "" {
 		t.Errorf("the backend got %v", r.Header)
 	}
-	unknown := g.get("nobody.pets.test", "/")
 	unregistered, _ := auth.NewAPIKey()
 	for name, test := range map[string]struct{ host, key string }{
 		"a foreign key":     {"acme-pets.pets.test", foreign},
@@ -89,9 +87,12 @@ func TestTheTenantCanBeThatOfTheKeyAndMustAgree(t *testing.T) {
 		"a key that is not": {"api.example", unregistered},
 		"two keys":          {"api.example", own + "\r\nX-API-Key: " + own},
 	} {
-		if answer := g.get(test.host, "/", "X-API-Key: "+test.key); answer != unknown {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, answer, unknown)
-		}
+		t.Run(name, func(t *testing.T) {
+			unknown := g.get("nobody.pets.test", "/", "X-API-Key: "+test.key)
+			if answer := g.get(test.host, "/", "X-API-Key: "+test.key); answer != unknown || status(answer)[0] != '4' {
+				t.Errorf("got\n%s\nwant\n%s", answer, unknown)
+			}
+		})
 	}
 	if answer := g.get("acme-pets.pets.test", "/", "X-API-Key: "+unregistered); status(answer) != "401" {
 		t.Errorf("a bad key where the host names the tenant: %s", answer)
@@ -105,7 +106,7 @@ func TestTheTenantCanBeThatOfTheKeyAndMustAgree(t *testing.T) {
 		"tenant key\nrespond x":      "no 'tenant_auth' has api_keys",
 		"tenant key key\nrespond x":  "wrong argument count",
 		"tenant {\nkey\nkey\n}":      "key: given twice",
-		"tenant colour\nrespond x\n": "expected host, path, header or key",
+		"tenant colour\nrespond x\n": "expected header, host, key or path",
 	} {
 		if err := g.load(keyOptions, site); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q:\n got %v\nwant %q", site, err, want)
@@ -113,53 +114,18 @@ func TestTheTenantCanBeThatOfTheKeyAndMustAgree(t *testing.T) {
 	}
 }
 
-func TestASuspendedTenantsUsersOfItsOwnIssuerAreToldAndNobodyElseIs(t *testing.T) {
+// Telling them would need a timing that hides for whom an issuer's keys are at hand.
+func TestASuspendedTenantsUsersOfItsOwnIssuerAreToldNothing(t *testing.T) {
 	g := newKeyGateway(t, keySite)
-	own, other := newIssuer(t, "own"), newIssuer(t, "own")
-	serve := func(i issuer) string {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write([]byte(`{"keys":[` + i.jwk + `]}`))
-		}))
-		t.Cleanup(server.Close)
-		return server.URL
-	}
-	g.exec("UPDATE tenants SET issuer = 'https://sleepy.example', jwks = ? WHERE slug = 'sleepy-idp'", serve(own))
-	g.exec("UPDATE tenants SET issuer = 'https://other.example', jwks = ? WHERE slug = 'own-idp'", serve(other))
-	g.settled()
-	of := func(i issuer, more jwt.MapClaims) string {
-		claims := jwt.MapClaims{"iss": "https://sleepy.example", "tenant": nil}
-		maps.Copy(claims, more)
-		return i.token(t, claims)
-	}
-	// The keys are fetched beside the first request that could use them.
-	var answer string
-	eventually(t, "the suspended tenant's user is told", func() bool {
-		answer = g.get("sleepy-idp.pets.test", "/", of(own, nil))
-		return status(answer) == "403"
-	})
-	if !strings.Contains(answer, "urn:caddy-tenancy:tenant-suspended") {
-		t.Errorf("got %s", answer)
-	}
-	eventually(t, "the other tenant's issuer is in use", func() bool {
-		return status(g.get("own-idp.pets.test", "/", of(other, jwt.MapClaims{"iss": "https://other.example"}))) == "200"
-	})
-	unknown := g.get("nobody.pets.test", "/")
-	for name, test := range map[string]struct{ host, header string }{
-		"nobody":                   {"sleepy-idp", "X-Nothing: at all"},
-		"a key of the same id":     {"sleepy-idp", of(other, nil)},
-		"another tenant's issuer":  {"sleepy-idp", of(other, jwt.MapClaims{"iss": "https://other.example"})},
-		"its key, another issuer":  {"sleepy-idp", of(own, jwt.MapClaims{"iss": "https://other.example"})},
-		"expired":                  {"sleepy-idp", of(own, jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()})},
-		"for another audience":     {"sleepy-idp", of(own, jwt.MapClaims{"aud": "cats"})},
-		"no issuer":                {"sleepy-idp", of(own, jwt.MapClaims{"iss": nil})},
-		"a number as issuer":       {"sleepy-idp", of(own, jwt.MapClaims{"iss": 7})},
-		"at a tenant that is none": {"nobody", of(own, nil)},
-		"at another suspended one": {"sleepy", of(own, nil)},
-	} {
-		if answer := g.get(test.host+".pets.test", "/", test.header); answer != unknown {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, answer, unknown)
-		}
-	}
-	g.exec("INSERT INTO revocations (kind, value, issuer, before) VALUES ('subject', 'ann', 'https://sleepy.example', ?)", time.Now().Add(time.Hour).UnixMicro())
-	eventually(t, "a revoked user is not told", func() bool { return g.get("sleepy-idp.pets.test", "/", of(own, nil)) == unknown })
+	own := newIssuer(t, "own")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"keys":[` + own.jwk + `]}`))
+	}))
+	t.Cleanup(server.Close)
+	g.exec("UPDATE tenants SET issuer = 'https://sleepy.example', jwks = ?, status = 'active' WHERE slug = 'sleepy-idp'", server.URL)
+	token := own.token(t, jwt.MapClaims{"iss": "https://sleepy.example", "tenant": nil})
+	eventually(t, "the issuer is in use", func() bool { return status(g.get("sleepy-idp.pets.test", "/", token)) == "200" })
+	g.exec("UPDATE tenants SET status = 'suspended' WHERE slug = 'sleepy-idp'")
+	unknown := g.get("nobody.pets.test", "/", token)
+	eventually(t, "the user is told what anybody is told", func() bool { return g.get("sleepy-idp.pets.test", "/", token) == unknown })
 }

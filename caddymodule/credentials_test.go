@@ -1,4 +1,4 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"database/sql"
@@ -121,7 +121,10 @@ func TestAForeignAPIKeyLooksLikeAnUnknownTenantAndIsAudited(t *testing.T) {
 	g := newKeyGateway(t, keySite)
 	foreign := g.addKey("f", "fluffy-friends", "admin", time.Time{})
 	own := g.settled()
-	unknown := g.get("nobody.pets.test", "/")
+	unknown := g.get("nobody.pets.test", "/", "X-API-Key: "+own)
+	if status(unknown) != "404" {
+		t.Fatal(unknown)
+	}
 	for _, header := range []string{"X-API-Key: " + foreign, "Authorization: Bearer " + foreign} {
 		if answer := g.get("acme-pets.pets.test", "/api/pets", header); answer != unknown {
 			t.Errorf("got\n%s\nwant\n%s", answer, unknown)
@@ -290,8 +293,8 @@ func TestOnlyTheKeyOfASuspendedTenantLearnsThatItIs(t *testing.T) {
 	if answer := g.get("sleepy.pets.test", "/", "X-API-Key: "+member); status(answer) != "403" || !strings.Contains(answer, "tenant-suspended") {
 		t.Error(answer)
 	}
-	unknown := g.get("nobody.pets.test", "/")
 	for name, key := range map[string]string{"another's": other, "an expired one": ended} {
+		unknown := g.get("nobody.pets.test", "/", "X-API-Key: "+key)
 		if answer := g.get("sleepy.pets.test", "/", "X-API-Key: "+key); answer != unknown {
 			t.Errorf("%s: %s", name, answer)
 		}

@@ -1,4 +1,4 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"context"
@@ -21,13 +21,9 @@ import (
 
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	_ "github.com/caddy-tenancy/caddy-tenancy/caddymodule"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 )
-
-func TestMain(m *testing.M) {
-	closeDelay = 0
-	os.Exit(m.Run())
-}
 
 // gateway is Caddy running in this process with a configuration of the test's.
 // There is one per process, so tests that use it do not run in parallel.

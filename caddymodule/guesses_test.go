@@ -1,8 +1,11 @@
-package caddymodule
+package caddymodule_test
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -11,14 +14,15 @@ func TestWhoGuessesTooOftenIsToldToStop(t *testing.T) {
 	options := strings.Replace(appOptions, "guesses off", "guesses 10/1h", 1)
 	g := newGateway(t, options, limited)
 	unknown := g.get("nobody.pets.test", "/")
-	for range 9 {
-		if answer := g.get("nobody.pets.test", "/"); answer != unknown {
+	for n := range 9 {
+		if answer := g.get(fmt.Sprintf("nobody%d.pets.test", n), "/"); answer != unknown {
 			t.Fatal(answer)
 		}
 	}
 	for _, host := range []string{"nobody.pets.test", "sleepy.pets.test", "acme-pets.pets.test"} {
 		answer := g.get(host, "/")
-		if status(answer) != "429" || !strings.Contains(answer, "abnormal-usage-detected") || field(answer, "Retry-After") != "3600" || field(answer, "X-RateLimit-Limit") != "" {
+		wait, err := strconv.Atoi(field(answer, "Retry-After"))
+		if status(answer) != "429" || !strings.Contains(answer, "abnormal-usage-detected") || field(answer, "X-RateLimit-Limit") != "" || err != nil || wait < 3600 || wait > 7200 {
 			t.Errorf("%s: %s", host, answer)
 		}
 	}
@@ -31,15 +35,77 @@ func TestWhoGuessesTooOftenIsToldToStop(t *testing.T) {
 	}
 }
 
+// An application that goes on asking for a customer who has left, or with a token that
+// has run out, must not cut off everybody behind the same address.
+func TestOneNameAskedForAgainAndAgainStopsNoOther(t *testing.T) {
+	for name, test := range map[string]func(g *gateway, i issuer) (answer string){
+		"a suspended tenant": func(g *gateway, _ issuer) string { return g.get("sleepy.pets.test", "/") },
+		"one that is gone":   func(g *gateway, _ issuer) string { return g.get("gone.pets.test", "/") },
+		"a genuine, expired one": func(g *gateway, i issuer) string {
+			return g.get("acme-pets.pets.test", "/", i.token(t, jwt.MapClaims{"iat": time.Now().Add(-2 * time.Hour).Unix(), "exp": time.Now().Add(-time.Hour).Unix()}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, i := newAuthGateway(t, authSite)
+			if err := g.load(strings.Replace(appOptions, "guesses off", "guesses 10/1h", 1), authSite); err != nil {
+				t.Fatal(err)
+			}
+			for range 30 {
+				test(g, i)
+			}
+			if answer := test(g, i); name != "a suspended tenant" && name != "one that is gone" && status(answer) != "429" {
+				t.Errorf("it is not stopped: %s", answer)
+			}
+			for _, headers := range [][]string{{i.token(t, nil)}, {i.token(t, jwt.MapClaims{"tenant": "fluffy-friends"})}} {
+				host := "acme-pets.pets.test"
+				if headers[0] != i.token(t, nil) {
+					host = "fluffy-friends.pets.test"
+				}
+				if answer := g.get(host, "/", headers...); status(answer) != "200" {
+					t.Errorf("%s: %s", host, answer)
+				}
+			}
+		})
+	}
+}
+
+// Without a good credential all names look the same, or the answer would tell who is a
+// customer.
+func TestWithoutAGoodCredentialAllNamesLookTheSame(t *testing.T) {
+	g, i := newAuthGateway(t, authSite)
+	credentials := map[string][]string{
+		"none":                nil,
+		"another scheme":      {"Authorization: Basic eDp5"},
+		"garbage":             {"Authorization: Bearer x"},
+		"two":                 {"Authorization: Bearer x", "Authorization: Bearer x"},
+		"another key's":       {newIssuer(t, "k1").token(t, nil)},
+		"expired":             {i.token(t, jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()})},
+		"for somebody else":   {i.token(t, jwt.MapClaims{"aud": "cats"})},
+		"of another customer": {i.token(t, jwt.MapClaims{"tenant": "fluffy-friends"})},
+		"of nobody known":     {i.token(t, jwt.MapClaims{"tenant": "nobody"})},
+	}
+	for name, headers := range credentials {
+		t.Run(name, func(t *testing.T) {
+			existing := g.get("acme-pets.pets.test", "/", headers...)
+			for _, host := range []string{"unknown.pets.test", "sleepy.pets.test", "a.b.pets.test", "pets.test", "WWW.pets.test", "x_y.pets.test"} {
+				if answer := g.get(host, "/", headers...); answer != existing {
+					t.Errorf("%s: got\n%s\nwant\n%s", host, answer, existing)
+				}
+			}
+		})
+	}
+	g.backend.none(t)
+}
+
 func TestBadAndForeignTokensCountAsGuesses(t *testing.T) {
 	g, i := newAuthGateway(t, authSite)
 	if err := g.load(strings.Replace(appOptions, "guesses off", "guesses 6/30m", 1), authSite); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
+	for range 5 {
 		g.get("acme-pets.pets.test", "/", i.token(t, jwt.MapClaims{"aud": "cats"}))
-		g.get("acme-pets.pets.test", "/", i.token(t, jwt.MapClaims{"tenant": "fluffy-friends"}))
 	}
+	g.get("acme-pets.pets.test", "/", i.token(t, jwt.MapClaims{"tenant": "fluffy-friends"}))
 	if answer := g.get("acme-pets.pets.test", "/", i.token(t, nil)); status(answer) != "429" {
 		t.Error(answer)
 	}

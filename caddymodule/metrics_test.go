@@ -1,4 +1,4 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"fmt"
@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/admin"
 )
 
 // scrape returns the configuration's metrics of this package, as text.
@@ -46,10 +48,10 @@ func TestAlertsAskForMetricsAndLabelsThatThereAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	descs := make(chan *prometheus.Desc, 100)
-	for _, c := range []prometheus.Collector{collectors.requests, collectors.duration, collectors.rejected, collectors.decisions, collectors.streamsEnded, collectors.state} {
-		c.Describe(descs)
-	}
+	descs := make(chan *prometheus.Desc, 10_000)
+	newGateway(t, appOptions, fullSite)
+	ctx := caddy.ActiveContext()
+	ctx.GetMetricsRegistry().Describe(descs)
 	close(descs)
 	known := make(map[string]bool)
 	for d := range descs {
@@ -65,12 +67,12 @@ func TestAlertsAskForMetricsAndLabelsThatThereAre(t *testing.T) {
 		}
 	}
 	for _, m := range regexp.MustCompile(`decision="(\w+)"`).FindAllStringSubmatch(string(rules), -1) {
-		if !slices.Contains(decisionNames[:], m[1]) {
+		if !slices.Contains([]string{"allowed", "refused", "degraded", "unavailable", "no_plan"}, m[1]) {
 			t.Errorf("there is no decision %q", m[1])
 		}
 	}
 	for _, m := range regexp.MustCompile(`status="(\w+)"`).FindAllStringSubmatch(string(rules), -1) {
-		if !slices.Contains(statusClasses[:], m[1]) {
+		if !slices.Contains([]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}, m[1]) {
 			t.Errorf("there is no class %q", m[1])
 		}
 	}
@@ -170,7 +172,7 @@ func TestMetricsFollowTheNamingRules(t *testing.T) {
 func TestTheAdminAPIShowsTenantsAndExplainsHosts(t *testing.T) {
 	g := newGateway(t, appOptions, limited)
 	mux := http.NewServeMux()
-	for _, route := range new(Admin).Routes() {
+	for _, route := range new(admin.Admin).Routes() {
 		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
 			if err := route.Handler.ServeHTTP(w, r); err != nil {
 				if api, ok := err.(caddy.APIError); ok { //nolint:errorlint // as Caddy's admin does

@@ -1,4 +1,4 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"encoding/json"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 const limited = `
@@ -46,7 +48,7 @@ func TestARequestOverThePlanIsRefusedWithWhatAClientNeedsToKnow(t *testing.T) {
 		Status   int      `json:"status"`
 		Violated []string `json:"violated-policies"`
 	}
-	if err := json.Unmarshal([]byte(body), &problem); err != nil || problem.Type != typeQuotaExceeded || problem.Status != 429 ||
+	if err := json.Unmarshal([]byte(body), &problem); err != nil || problem.Type != "https://iana.org/assignments/http-problem-types#quota-exceeded" || problem.Status != 429 ||
 		len(problem.Violated) != 1 || problem.Violated[0] != "hour" {
 		t.Errorf("body %s: %+v, %v", body, problem, err)
 	}
@@ -216,7 +218,10 @@ func TestReloadsLeakNothing(t *testing.T) {
 func TestValidatingAConfigurationWritesNothing(t *testing.T) {
 	g := newGateway(t, appOptions, limited)
 	dir := t.TempDir()
-	options := strings.ReplaceAll(appOptions, "{dir}", dir)
+	options := strings.Replace(strings.ReplaceAll(appOptions, "{dir}", dir), dir+"/tenants.json", "{dir}/tenants.json", 1)
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
 	if err := g.validate(options, fullSite); err != nil {
 		t.Fatal(err)
 	}
@@ -229,11 +234,19 @@ func TestValidatingAConfigurationWritesNothing(t *testing.T) {
 func TestTheFirstRequestsWaitForTheFirstListOfTenants(t *testing.T) {
 	g := newGateway(t, appOptions, limited)
 	later := strings.Replace(appOptions, "tenants.json", "later.json", 1)
-	start := time.Now()
+	// While a gateway serves, a source that can't be read is a mistake.
+	if err := g.load(later, limited); err == nil || !strings.Contains(err.Error(), "the tenants can't be read") || !strings.Contains(err.Error(), "later.json") {
+		t.Errorf("reloading with a source that is not there: %v", err)
+	}
+	if answer := g.get("acme-pets.pets.test", "/"); status(answer) != "200" {
+		t.Errorf("after that: %s", answer)
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
 	if err := g.load(later, limited); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("started without tenants after %v", time.Since(start))
 	if answer := g.get("acme-pets.pets.test", "/"); status(answer) != "503" || field(answer, "Retry-After") == "" {
 		t.Errorf("before the first list: %s", answer)
 	}

@@ -1,14 +1,18 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy"
 )
 
 // TestTheIdentityKeyIsRotatedUnderLoadWithoutARefusedRequest does what an
@@ -25,9 +29,6 @@ func TestTheIdentityKeyIsRotatedUnderLoadWithoutARefusedRequest(t *testing.T) {
 	var kids sync.Map
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	addr := atomic.Pointer[string]{}
-	first := g.addr
-	addr.Store(&first)
 	g.backend.check = func(statement string) {
 		if _, err := verifier.Verify(statement, time.Now().Add(time.Duration(ahead.Load()))); err != nil {
 			t.Errorf("the backend refuses a request: %v", err)
@@ -42,22 +43,28 @@ func TestTheIdentityKeyIsRotatedUnderLoadWithoutARefusedRequest(t *testing.T) {
 					return
 				default:
 				}
-				if ok := tryGet(*addr.Load(), "acme-pets.pets.test"); ok {
+				if ok := tryGet(g.addr, "acme-pets.pets.test"); ok {
 					sent.Add(1)
 				}
 			}
 		})
 	}
-	for i, step := range []func(string) (string, error){nil, identity.AddKey, identity.PromoteKey, identity.PruneKeys} {
+	running, err := caddy.ActiveContext().AppIfConfigured("tenancy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := running.(*tenancy.App)
+	for _, step := range []func(string) (string, error){nil, identity.AddKey, identity.PromoteKey, identity.PruneKeys} {
 		if step != nil {
 			if _, err := step(key); err != nil {
 				t.Fatal(err)
 			}
-			if err := g.load(options, fullSite+"\nheader X-Step "+string(rune('0'+i))); err != nil {
+			inFile, err := identity.LoadKeys(key)
+			if err != nil {
 				t.Fatal(err)
 			}
-			here := g.addr
-			addr.Store(&here)
+			// No reload: Caddy takes it for no change, since the configuration is the same.
+			eventually(t, "the file's keys are in force", func() bool { return slices.Equal(app.SigningKeys(), inFile.KeyIDs()) })
 		}
 		target := sent.Load() + 200
 		eventually(t, "two hundred requests pass", func() bool { return sent.Load() >= target })
@@ -69,5 +76,46 @@ func TestTheIdentityKeyIsRotatedUnderLoadWithoutARefusedRequest(t *testing.T) {
 	kids.Range(func(any, any) bool { n++; return true })
 	if n != 2 {
 		t.Errorf("%d keys signed; want 2", n)
+	}
+}
+
+// A typing error in the path must not make a new key, which no backend knows.
+func TestAReloadWithAKeyThatIsNotThereFails(t *testing.T) {
+	g := newGateway(t, appOptions, fullSite)
+	err := g.load(strings.Replace(appOptions, "identity.key", "indentity.key", 1), fullSite)
+	if err == nil || !strings.Contains(err.Error(), "indentity.key") {
+		t.Errorf("got %v", err)
+	}
+	if answer := g.get("acme-pets.pets.test", "/"); status(answer) != "200" {
+		t.Errorf("after that: %s", answer)
+	}
+}
+
+func TestPlaceholdersInTheIdentityAreReplacedOrNamed(t *testing.T) {
+	g := newGateway(t, appOptions, fullSite)
+	t.Setenv("TEST_KEY_FILE", filepath.Join(g.dir, "identity.key"))
+	t.Setenv("TEST_AUDIENCE", "cats")
+	block := func(key, audience, issuer string) string {
+		return strings.Replace(appOptions, "identity_key {dir}/identity.key", "identity_key "+key+" {\naudience "+audience+"\nissuer "+issuer+"\n}", 1)
+	}
+	if err := g.load(block("{env.TEST_KEY_FILE}", "{env.TEST_AUDIENCE}", "edge-{env.TEST_AUDIENCE}"), fullSite); err != nil {
+		t.Fatal(err)
+	}
+	g.get("acme-pets.pets.test", "/")
+	verifier := identity.NewVerifier(identity.VerifierOptions{
+		Keys: identity.FileKeys(identity.JWKSPath(filepath.Join(g.dir, "identity.key"))), Audience: "cats", Issuer: "edge-cats",
+	})
+	if _, err := verifier.Verify(g.backend.last(t).Header.Get(identity.HeaderName), time.Now()); err != nil {
+		t.Errorf("what the placeholders stand for is not used: %v", err)
+	}
+	for name, test := range map[string][3]string{
+		"key": {"{env.NOT_SET_ANYWHERE}", "a", "b"}, "audience": {"{dir}/identity.key", "{env.NOT_SET_ANYWHERE}", "b"},
+		"issuer": {"{dir}/identity.key", "a", "{no.such.placeholder}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := g.load(block(test[0], test[1], test[2]), fullSite); err == nil || !strings.Contains(err.Error(), "{") {
+				t.Errorf("got %v; want the placeholder named", err)
+			}
+		})
 	}
 }

@@ -1,14 +1,15 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"context"
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tlspermission"
 )
 
 func TestDirectivesRunInTheRightOrderWhateverOrderTheyAreWrittenIn(t *testing.T) {
@@ -137,11 +138,11 @@ func TestATenantThatIsSuspendedIsRefusedWithoutReload(t *testing.T) {
 
 func TestCertificatesAreForDomainsOfActiveTenantsOnly(t *testing.T) {
 	g := newGateway(t, appOptions, fullSite)
-	app, err := caddy.ActiveContext().AppIfConfigured("tenancy")
-	if err != nil {
+	p := new(tlspermission.Permission)
+	if err := p.Provision(caddy.ActiveContext()); err != nil {
 		t.Fatal(err)
 	}
-	p := &Permission{app: app.(*App), now: time.Now, MaxHosts: defaultMaxHosts}
+	defer func() { _ = p.Cleanup() }()
 	for name, allowed := range map[string]bool{
 		"pets.acme.example": true, "PETS.acme.example": true, "sleepy.example": false, "acme-pets.pets.test": false,
 		"x.pets.acme.example": false, "": false, "127.0.0.1": false, "*": false, "*.acme.example": false,
@@ -161,7 +162,7 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		{appOptions, "tenant host\nrespond x", "host: expected one domain"},
 		{appOptions, "tenant host a.test b.test\nrespond x", "host: expected one domain"},
 		{appOptions, "tenant host _.test\nrespond x", "_.test"},
-		{appOptions, "tenant cookie x\nrespond x", `unknown way to find the tenant "cookie"; expected host, path, header or key`},
+		{appOptions, "tenant cookie x\nrespond x", `unknown way to find the tenant "cookie"; expected header, host, key or path`},
 		{appOptions, "tenant path away\nrespond x", `unknown option "away"; expected 'keep'`},
 		{appOptions, "tenant {\nheader A\nheader B\n}\nrespond x", "header: given twice"},
 		{appOptions, "tenant_rate_limit 5\nrespond x", "wrong argument count"},
@@ -172,7 +173,7 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		{appOptions, "@x tenant colour red\nrespond @x x", `unknown "colour"; expected plan or slug`},
 		{appOptions, "@x tenant slug A/B\nrespond @x x", "lower-case"},
 		{"", fullSite, "no source of tenants"},
-		{"\nsource ldap x", fullSite, `unknown type "ldap"; expected sqlite, postgres, file or http`},
+		{"\nsource ldap x", fullSite, `unknown type "ldap"; expected file, http, postgres or sqlite`},
 		{"\nsource file {dir}/x.json\nsource file {dir}/y.json", fullSite, "source: given twice"},
 		{appOptions + "\nplan free 1/1h", fullSite, `plan "free": given twice`},
 		{appOptions + "\nplan gold", fullSite, `plan "gold"`},

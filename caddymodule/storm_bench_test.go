@@ -1,4 +1,4 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"database/sql"
@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 	"github.com/caddy-tenancy/caddy-tenancy/test/harness"
 )
@@ -143,7 +144,7 @@ func blow(b *testing.B, source string, others, tenants storm) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	registry := loaded.(*App).registry.value
+	registry := loaded.(*tenancy.App).Registry()
 	if err := registry.WaitFirst(b.Context()); err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package caddymodule
+package caddymodule_test
 
 import (
 	"bufio"
@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -199,7 +198,8 @@ func TestAnUploadEndsWithItsTenant(t *testing.T) {
 		t.Fatalf("no answer: %v", err)
 	}
 	body, _ := io.ReadAll(res.Body)
-	if want := string(problemNoTenant.body); res.StatusCode != http.StatusNotFound || string(body) != want {
+	_, want, _ := strings.Cut(g.get("nobody.pets.test", "/"), "\r\n\r\n")
+	if res.StatusCode != http.StatusNotFound || string(body) != want {
 		t.Errorf("got %d %s; want the common 404", res.StatusCode, body)
 	}
 }
@@ -288,28 +288,5 @@ func TestAnErrorRouteAnswersAStreamThatIsRefused(t *testing.T) {
 	g := newGateway(t, streamOptions, strings.Replace(fullSite, "reverse_proxy {backend}", "error 418", 1)+"\nhandle_errors {\nreverse_proxy {backend}\n}")
 	if answer := g.get("acme-pets.pets.test", "/", events); !strings.HasSuffix(answer, "from the backend") {
 		t.Errorf("got %s", answer)
-	}
-}
-
-// A change may come between the look-up of a tenant and the beginning of its
-// stream: nobody tells the stream of it any more.
-func TestAStreamThatBeginsTooLateIsEnded(t *testing.T) {
-	g := newGateway(t, streamOptions, fullSite)
-	app, err := caddy.ActiveContext().AppIfConfigured("tenancy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tenants := app.(*App).registry.value
-	found := tenants.Snapshot().ByHost("pets.acme.example")
-	g.write("tenants.json", replacer(`"plan":"free","status":"active"`, `"plan":"free","status":"suspended"`)(tenantsJSON))
-	eventually(t, "the tenant is suspended", func() bool { return !isActive(tenants.Snapshot(), found) })
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	_, end := tenants.streams.begin(r, found, tenants.Snapshot)
-	if r.Context().Err() == nil {
-		t.Error("the stream of a suspended tenant goes on")
-	}
-	end()
-	if n := tenants.streams.len(); n != 0 || len(tenants.streams.open) != 0 {
-		t.Errorf("%d streams are left", n)
 	}
 }

@@ -168,7 +168,7 @@ func insertAccess(ctx context.Context, tx sqldb.Conn, records []Access, now time
 			claimed = string(b)
 		}
 		row := []any{
-			a.ID, a.At.UnixMicro(), micros(a.Last), now.UnixMicro(), a.Type, a.Reason, a.Tenant, a.UserTenant, a.User, claimed,
+			a.ID, a.At.UnixMicro(), sqldb.Micros(a.Last), now.UnixMicro(), a.Type, a.Reason, a.Tenant, a.UserTenant, a.User, claimed,
 			a.Method, a.Host, a.Path, a.ClientIP, a.RequestID, a.Count, a.named(),
 		}
 		separator := "("
@@ -183,10 +183,6 @@ func insertAccess(ctx context.Context, tx sqldb.Conn, records []Access, now time
 		copy(args[len(args)-len(row):], row)
 		values.WriteByte(')')
 	}
-	result, err := tx.ExecContext(ctx, `INSERT INTO access_audit (`+accessColumns+`, tenants) VALUES `+values.String()+` ON CONFLICT (id) DO NOTHING`, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := result.RowsAffected()
+	n, err := sqldb.Affected(ctx, tx, `INSERT INTO access_audit (`+accessColumns+`, tenants) VALUES `+values.String()+` ON CONFLICT (id) DO NOTHING`, args...)
 	return int(n), err
 }

@@ -45,57 +45,13 @@ type AccessQuery struct {
 // A query for a tenant or a type reads the table in the order of time until the
 // page is full; how long it can get is bounded.
 func (c *Catalog) ListAccess(ctx context.Context, q AccessQuery) (list []Access, next string, err error) {
-	var where []string
-	var args []any
-	// add takes a condition in which each %d stands for one value.
-	add := func(condition string, values ...any) {
-		places := make([]any, len(values))
-		for i, v := range values {
-			args = append(args, v)
-			places[i] = len(args)
-		}
-		where = append(where, fmt.Sprintf(condition, places...))
+	text, args, err := q.statement()
+	if err != nil {
+		return nil, "", err
 	}
-	if !q.Tenant.IsZero() {
-		add(`tenants LIKE $%d`, "% "+q.Tenant.String()+" %") // no slug has a wildcard in it
-	}
-	if q.Type != "" {
-		add(`type = $%d`, q.Type)
-	}
-	if !q.Since.IsZero() {
-		add(`at >= $%d`, q.Since.UnixMicro())
-	}
-	if !q.Before.IsZero() {
-		add(`at < $%d`, q.Before.UnixMicro())
-	}
-	if q.After != "" {
-		at, id, ok := parseAccessCursor(q.After)
-		if !ok {
-			return nil, "", &petstore.Invalid{Fields: []petstore.FieldError{{Field: "after", Problem: "expected next_after of the page before"}}}
-		}
-		add(`(at, id) < ($%d, $%d)`, at, id)
-	}
-	text := `SELECT ` + accessColumns + ` FROM access_audit`
-	if len(where) > 0 {
-		text += ` WHERE ` + strings.Join(where, ` AND `)
-	}
-	args = append(args, q.Limit+1)
-	text += fmt.Sprintf(` ORDER BY at DESC, id DESC LIMIT $%d`, len(args))
-	err = c.db.View(ctx, func(tx sqldb.Conn) error {
-		rows, err := tx.QueryContext(ctx, text, args...)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		list = nil
-		for rows.Next() {
-			a, err := scanAccess(rows)
-			if err != nil {
-				return err
-			}
-			list = append(list, a)
-		}
-		return rows.Err()
+	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
+		list, err = sqldb.All(ctx, tx, scanAccess, text, args...)
+		return err
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("listing access records: %w", err)
@@ -108,21 +64,57 @@ func (c *Catalog) ListAccess(ctx context.Context, q AccessQuery) (list []Access,
 	return list, next, nil
 }
 
+// statement selects one record more than asked for, which shows that there is a
+// next page.
+func (q AccessQuery) statement() (text string, args []any, err error) {
+	text = `SELECT ` + accessColumns + ` FROM access_audit WHERE 1 = 1`
+	// and adds a condition in which each %d stands for one value.
+	and := func(condition string, values ...any) {
+		places := make([]any, len(values))
+		for i, v := range values {
+			args = append(args, v)
+			places[i] = len(args)
+		}
+		text += fmt.Sprintf(` AND `+condition, places...)
+	}
+	if !q.Tenant.IsZero() {
+		and(`tenants LIKE $%d`, "% "+q.Tenant.String()+" %") // no slug has a wildcard in it
+	}
+	if q.Type != "" {
+		and(`type = $%d`, q.Type)
+	}
+	if !q.Since.IsZero() {
+		and(`at >= $%d`, q.Since.UnixMicro())
+	}
+	if !q.Before.IsZero() {
+		and(`at < $%d`, q.Before.UnixMicro())
+	}
+	if q.After != "" {
+		at, id, ok := parseAccessCursor(q.After)
+		if !ok {
+			return "", nil, petstore.InvalidField("after", "expected next_after of the page before")
+		}
+		and(`(at, id) < ($%d, $%d)`, at, id)
+	}
+	args = append(args, q.Limit+1)
+	return text + fmt.Sprintf(` ORDER BY at DESC, id DESC LIMIT $%d`, len(args)), args, nil
+}
+
 func parseAccessCursor(s string) (at int64, id string, ok bool) {
 	digits, id, ok := strings.Cut(s, ".")
 	at, err := strconv.ParseInt(digits, 10, 64)
 	return at, id, ok && err == nil && id != "" && len(id) <= maxAccessID && isPrint(id)
 }
 
-func scanAccess(rows *sql.Rows) (a Access, err error) {
+func scanAccess(scan sqldb.Scan) (a Access, err error) {
 	var at, last, received int64
 	var claimed string
-	err = rows.Scan(&a.ID, &at, &last, &received, &a.Type, &a.Reason, &a.Tenant, &a.UserTenant, &a.User, &claimed,
+	err = scan(&a.ID, &at, &last, &received, &a.Type, &a.Reason, &a.Tenant, &a.UserTenant, &a.User, &claimed,
 		&a.Method, &a.Host, &a.Path, &a.ClientIP, &a.RequestID, &a.Count)
 	if err != nil {
 		return a, err
 	}
-	a.At, a.Last, a.ReceivedAt = time.UnixMicro(at).UTC(), instant(last), time.UnixMicro(received).UTC()
+	a.At, a.Last, a.ReceivedAt = sqldb.Time(at), sqldb.Time(last), sqldb.Time(received)
 	if claimed != "" {
 		if err := json.Unmarshal([]byte(claimed), &a.Claimed); err != nil {
 			return a, fmt.Errorf("reading access record %q: %w", a.ID, err)
@@ -152,11 +144,7 @@ func (c *Catalog) TrimAccess(ctx context.Context) (deleted int, err error) {
 	})
 	if err == nil && more {
 		err = c.db.Update(ctx, func(tx sqldb.Conn) error {
-			result, err := tx.ExecContext(ctx, `DELETE FROM access_audit WHERE (at, id) <= ($1, $2)`, at, id)
-			if err != nil {
-				return err
-			}
-			n, err := result.RowsAffected()
+			n, err := sqldb.Affected(ctx, tx, `DELETE FROM access_audit WHERE (at, id) <= ($1, $2)`, at, id)
 			deleted = int(n)
 			return err
 		})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/strictjson"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
@@ -28,6 +29,7 @@ const (
 	manifestFile  = "manifest.json"
 	maxManifest   = 1 << 20
 	maxLine       = 1 << 20
+	maxNesting    = 8
 )
 
 // manifest describes an archive.
@@ -39,6 +41,7 @@ type manifest struct {
 	Plan       string                     `json:"plan"`
 	Limits     string                     `json:"limits"`
 	Upstreams  []string                   `json:"upstreams,omitempty"`
+	Issuer     Issuer                     `json:"issuer,omitzero"`
 	Config     map[string]json.RawMessage `json:"config"`
 	Pets       sum                        `json:"pets"`
 }
@@ -80,7 +83,7 @@ func (c *Catalog) export(ctx context.Context, slug tenant.Slug, w io.Writer) err
 		return err
 	}
 	m := manifest{Format: archiveFormat, ExportedAt: c.now().UTC(), Slug: slug.String(), Name: t.Name, Plan: string(t.Plan),
-		Limits: t.Limits, Upstreams: t.Upstreams, Config: map[string]json.RawMessage{}, Pets: total.sum()}
+		Limits: t.Limits, Upstreams: t.Upstreams, Issuer: IssuerOf(t), Config: map[string]json.RawMessage{}, Pets: total.sum()}
 	for _, s := range settings {
 		if m.Config[s.name], err = json.Marshal(s.value(t.Config)); err != nil {
 			return err
@@ -134,9 +137,11 @@ func openArchive(r io.Reader) (m manifest, pets io.Reader, end func() error, err
 	if head.Name != manifestFile || head.Size > maxManifest {
 		return damaged(fmt.Errorf("expected %q first", manifestFile))
 	}
-	dec := json.NewDecoder(archive)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&m); err != nil {
+	text, err := io.ReadAll(archive)
+	if err == nil {
+		err = strictjson.Unmarshal(text, maxNesting, &m)
+	}
+	if err != nil {
 		return damaged(err)
 	}
 	if m.Format != archiveFormat {
@@ -165,9 +170,7 @@ func readPets(r io.Reader, want sum, f func(petstore.Pet) error) error {
 	for lines.Scan() {
 		total.add(append(bytes.Clone(lines.Bytes()), '\n'))
 		var one row
-		dec := json.NewDecoder(bytes.NewReader(lines.Bytes()))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&one); err != nil {
+		if err := strictjson.Unmarshal(lines.Bytes(), maxNesting, &one); err != nil {
 			return fmt.Errorf("%w: line %d: %w", ErrArchive, total.count, err)
 		}
 		if err := f(one.pet()); err != nil {

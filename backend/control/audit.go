@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-// Actor is who does something, for the audit trail.
+// Actor is who does something, for the audit log.
 type Actor struct {
 	Name      string // such as "operator" or "cli root"
 	RequestID string
@@ -59,43 +59,30 @@ func (c *Catalog) record(ctx context.Context, tx sqldb.Conn, action string, slug
 		}
 		texts[i] = string(b)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO admin_audit (id, at, actor, request_id, action, slug, before, after)
+	return sqldb.Exec(ctx, tx, `INSERT INTO admin_audit (id, at, actor, request_id, action, slug, before, after)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		petstore.NewID(now), now.UnixMicro(), actor.Name, actor.RequestID, action, slug.String(), texts[0], texts[1])
-	return err
 }
 
 // Events returns a tenant's latest events, the newest first.
 func (c *Catalog) Events(ctx context.Context, slug tenant.Slug, limit int) (events []Event, err error) {
-	err = c.db.View(ctx, func(tx sqldb.Conn) error {
-		rows, err := tx.QueryContext(ctx, `SELECT at, actor, request_id, action, before, after FROM admin_audit
+	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
+		events, err = sqldb.All(ctx, tx, scanEvent, `SELECT at, actor, request_id, action, slug, before, after FROM admin_audit
 			WHERE slug = $1 ORDER BY at DESC, id DESC LIMIT $2`, slug.String(), limit)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		for rows.Next() {
-			var at int64
-			var before, after string
-			e := Event{Tenant: slug.String()}
-			if err := rows.Scan(&at, &e.Actor, &e.RequestID, &e.Action, &before, &after); err != nil {
-				return err
-			}
-			e.At = time.UnixMicro(at).UTC()
-			if before != "" {
-				e.Before = json.RawMessage(before)
-			}
-			if after != "" {
-				e.After = json.RawMessage(after)
-			}
-			events = append(events, e)
-		}
-		return rows.Err()
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the events of tenant %q: %w", slug, err)
 	}
 	return events, nil
+}
+
+func scanEvent(scan sqldb.Scan) (e Event, err error) {
+	var at int64
+	var before, after string
+	err = scan(&at, &e.Actor, &e.RequestID, &e.Action, &e.Tenant, &before, &after)
+	e.At, e.Before, e.After = sqldb.Time(at), json.RawMessage(before), json.RawMessage(after)
+	return e, err
 }
 
 // auditView is a tenant as events show it.
@@ -107,8 +94,9 @@ type auditView struct {
 	Isolation string   `json:"isolation"`
 	Hosts     []string `json:"hosts,omitempty"`
 	Upstreams []string `json:"upstreams,omitempty"`
+	Issuer    Issuer   `json:"issuer,omitzero"`
 }
 
 func viewOf(t Tenant) auditView {
-	return auditView{t.Name, string(t.Plan), t.Status.String(), t.Limits, string(t.Isolation), t.Hosts, t.Upstreams}
+	return auditView{t.Name, string(t.Plan), t.Status.String(), t.Limits, string(t.Isolation), t.Hosts, t.Upstreams, IssuerOf(t)}
 }

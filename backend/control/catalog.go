@@ -1,3 +1,7 @@
+// Package control is the control plane: the catalog of tenants that the
+// gateway reads, and everything an operator does to a tenant.
+//
+// It knows no HTTP, and it reaches the tenants' data only through [Storage].
 package control
 
 import (
@@ -9,7 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -65,19 +69,12 @@ type Options struct {
 	BaseDomain string
 	// SiteURL is the address of a tenant's site, for mail; nil leaves it out.
 	SiteURL func(tenant.Slug) string
-	// PurgeAfter is how long a deactivated tenant's data is kept; 0 means 30
-	// days.
-	PurgeAfter time.Duration
-	// HostHold is how long a host that was given up stays its tenant's; 0
-	// means 7 days.
-	HostHold time.Duration
 	// AccessKeep and AccessAge bound the records of access: how many are kept,
 	// and for how long. 0 means [DefaultAccessKeep] and [DefaultAccessAge].
 	AccessKeep int
 	AccessAge  time.Duration
-	// Settle is how soon every process on this catalog learns of a change; 0
-	// means 1 s.
-	Settle time.Duration
+	// Log is told of rows that cannot be read; nil discards it.
+	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -91,15 +88,22 @@ type Catalog struct {
 	now       func() time.Time
 	storage   Storage
 
-	baseDomain           string
-	siteURL              func(tenant.Slug) string
-	purgeAfter, hostHold time.Duration
-	settle               time.Duration
-	accessKeep           int
-	accessAge            time.Duration
-	accessAdded          atomic.Int64 // since the last trim by SaveAccess
-	crashAt              func(string) // set by tests only
+	baseDomain  string
+	siteURL     func(tenant.Slug) string
+	log         *slog.Logger
+	accessKeep  int
+	accessAge   time.Duration
+	accessAdded atomic.Int64  // since the last trim by SaveAccess
+	settle      time.Duration // settleTime but in tests
+	crashAt     func(string)  // set by tests only
 }
+
+// How long things last.
+const (
+	purgeAfter = 30 * 24 * time.Hour // a deactivated tenant's data
+	hostHold   = 7 * 24 * time.Hour  // a host that was given up stays its tenant's
+	settleTime = time.Second         // until every process on the catalog knows of a change
+)
 
 //go:embed migrations
 var embedded embed.FS
@@ -117,9 +121,8 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 	}
 	c := &Catalog{
 		db: o.DB, plans: o.Plans, isolation: o.Isolation, now: o.Now, baseDomain: o.BaseDomain, siteURL: o.SiteURL,
-		settle:     cmp.Or(o.Settle, time.Second),
 		accessKeep: cmp.Or(o.AccessKeep, DefaultAccessKeep), accessAge: cmp.Or(o.AccessAge, DefaultAccessAge),
-		purgeAfter: cmp.Or(o.PurgeAfter, 30*24*time.Hour), hostHold: cmp.Or(o.HostHold, 7*24*time.Hour),
+		settle: settleTime, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 	}
 	if err := migrate(ctx, o); err != nil {
 		return nil, fmt.Errorf("opening the catalog: %w", err)
@@ -144,7 +147,7 @@ func migrate(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := m.Up(ctx); err != nil || o.DB.Engine == sqldb.SQLite {
+	if _, err := m.Up(ctx); err != nil || o.DB.Engine == sqldb.SQLite {
 		return err
 	}
 	var role string
@@ -165,108 +168,16 @@ func (c *Catalog) UseStorage(s Storage) { c.storage = s }
 // Ping checks that the catalog answers.
 func (c *Catalog) Ping(ctx context.Context) error { return c.db.Ping(ctx) }
 
-// change runs f in a transaction that gets a new revision of the catalog.
-func (c *Catalog) change(ctx context.Context, f func(tx sqldb.Conn, revision int64) error) error {
+// change runs f in a transaction that changes tenants. It locks the revision first,
+// as the triggers that raise it would do later: two changes that lock other rows in
+// another order before that would wait for each other.
+func (c *Catalog) change(ctx context.Context, f func(tx sqldb.Conn) error) error {
 	return c.db.Update(ctx, func(tx sqldb.Conn) error {
-		// On Postgres the row's lock puts changes in one order: revisions
-		// become visible in the order of their numbers.
-		var revision int64
-		err := tx.QueryRowContext(ctx, `UPDATE catalog_revision SET revision = revision + 1 WHERE one = 1 RETURNING revision`).Scan(&revision)
-		if err != nil {
+		if err := sqldb.Exec(ctx, tx, `UPDATE catalog_revision SET revision = revision`); err != nil {
 			return err
 		}
-		return f(tx, revision)
+		return f(tx)
 	})
-}
-
-const tenantColumns = `id, slug, name, plan, status, limits, isolation, created_at, updated_at, purge_at, upstreams`
-
-// Get returns one tenant with its hosts, or [tenant.ErrNotFound].
-func (c *Catalog) Get(ctx context.Context, slug tenant.Slug) (t Tenant, err error) {
-	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
-		t, err = getTenant(ctx, tx, slug)
-		return err
-	})
-	if err != nil {
-		return Tenant{}, fmt.Errorf("reading tenant %q: %w", slug, err)
-	}
-	return t, nil
-}
-
-// List returns up to limit tenants with their hosts, ordered by slug,
-// beginning after the slug given.
-func (c *Catalog) List(ctx context.Context, after string, limit int) (list []Tenant, err error) {
-	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
-		list, err = queryTenants(ctx, tx, `WHERE slug > $1 ORDER BY slug LIMIT $2`, after, limit)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listing tenants: %w", err)
-	}
-	return list, nil
-}
-
-func getTenant(ctx context.Context, tx sqldb.Conn, slug tenant.Slug) (Tenant, error) {
-	list, err := queryTenants(ctx, tx, `WHERE slug = $1`, slug.String())
-	if err != nil {
-		return Tenant{}, err
-	}
-	if len(list) == 0 {
-		return Tenant{}, tenant.ErrNotFound
-	}
-	return list[0], nil
-}
-
-// queryTenants reads tenants and their hosts. A row that breaks a rule of
-// [tenant] is an error that names it: the catalog writes no such row.
-func queryTenants(ctx context.Context, tx sqldb.Conn, where string, args ...any) ([]Tenant, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT `+tenantColumns+`,
-		(SELECT string_agg(host, ' ') FROM tenant_hosts h WHERE h.slug = tenants.slug),
-		(SELECT string_agg(g.name || '=' || g.value, '
-') FROM tenant_config g WHERE g.slug = tenants.slug)
-		FROM tenants `+where, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // Err reports what matters
-	var list []Tenant
-	for rows.Next() {
-		t, err := scanTenant(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, t)
-	}
-	return list, rows.Err()
-}
-
-func scanTenant(rows *sql.Rows) (t Tenant, err error) {
-	var (
-		slug, status            string
-		created, updated, purge int64
-		hosts, config           sql.NullString
-		upstreams               string
-	)
-	err = rows.Scan(&t.ID, &slug, &t.Name, &t.Plan, &status, &t.Limits, &t.Isolation, &created, &updated, &purge, &upstreams, &hosts, &config)
-	if err != nil {
-		return t, err
-	}
-	if t.Slug, err = tenant.ParseSlug(slug); err != nil {
-		return t, fmt.Errorf("reading tenant %q: %w", t.ID, err)
-	}
-	if t.Status, err = tenant.ParseStatus(status); err != nil {
-		return t, fmt.Errorf("reading tenant %q: %w", slug, err)
-	}
-	if hosts.Valid && hosts.String != "" {
-		t.Hosts = strings.Split(hosts.String, " ")
-		slices.Sort(t.Hosts)
-	}
-	t.Config, t.Upstreams = parseConfig(config.String), splitUpstreams(upstreams)
-	t.CreatedAt, t.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
-	if purge != 0 {
-		t.PurgeAt = time.UnixMicro(purge).UTC()
-	}
-	return t, nil
 }
 
 // newTenantID returns an opaque id: it says nothing about the tenant and is

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
@@ -160,10 +159,11 @@ func postgresWorld(t *testing.T, url, owner string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	c, err := control.Open(t.Context(), control.Options{DB: db, Owner: tool, Plans: []tenant.Plan{"free"}, BaseDomain: "pets.example", Settle: time.Nanosecond})
+	c, err := control.Open(t.Context(), control.Options{DB: db, Owner: tool, Plans: []tenant.Plan{"free"}, BaseDomain: "pets.example"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.SettleAtOnce()
 	d, err := control.NewDirectory(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -13,13 +13,6 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-// Config is a tenant's configuration.
-type Config struct {
-	IncludeDeletedPets bool
-	PageSize           int
-	AllowedSpecies     []string // empty allows all
-}
-
 // ErrNoKey means that there is no configuration of that name.
 var ErrNoKey = errors.New("no such configuration key")
 
@@ -27,13 +20,13 @@ var ErrNoKey = errors.New("no such configuration key")
 // refuses what is not of the key's type and range, saying what was expected.
 type setting struct {
 	name  string
-	value func(Config) any
-	apply func(*Config, json.RawMessage) error
+	value func(petstore.Config) any
+	apply func(*petstore.Config, json.RawMessage) error
 }
 
 // settings are all keys there are.
 var settings = []setting{
-	{"allowed_species", func(c Config) any { return append([]string{}, c.AllowedSpecies...) }, func(c *Config, raw json.RawMessage) error {
+	{"allowed_species", func(c petstore.Config) any { return append([]string{}, c.AllowedSpecies...) }, func(c *petstore.Config, raw json.RawMessage) error {
 		var list []*string
 		expected := fmt.Errorf("expected a list of up to 50 different species of 1 to %d characters", petstore.MaxSpecies)
 		if json.Unmarshal(raw, &list) != nil || list == nil || len(list) > 50 {
@@ -48,7 +41,7 @@ var settings = []setting{
 		}
 		return nil
 	}},
-	{"include_deleted_pets", func(c Config) any { return c.IncludeDeletedPets }, func(c *Config, raw json.RawMessage) error {
+	{"include_deleted_pets", func(c petstore.Config) any { return c.IncludeDeletedPets }, func(c *petstore.Config, raw json.RawMessage) error {
 		switch string(raw) {
 		case "true", "false":
 			c.IncludeDeletedPets = string(raw) == "true"
@@ -56,7 +49,7 @@ var settings = []setting{
 		}
 		return errors.New("expected true or false")
 	}},
-	{"page_size", func(c Config) any { return c.PageSize }, func(c *Config, raw json.RawMessage) error {
+	{"page_size", func(c petstore.Config) any { return c.PageSize }, func(c *petstore.Config, raw json.RawMessage) error {
 		var n *int
 		if json.Unmarshal(raw, &n) != nil || n == nil || *n < 1 || *n > petstore.MaxPage {
 			return fmt.Errorf("expected a whole number from 1 to %d", petstore.MaxPage)
@@ -65,9 +58,6 @@ var settings = []setting{
 		return nil
 	}},
 }
-
-// DefaultConfig is what a tenant begins with.
-func DefaultConfig() Config { return Config{PageSize: petstore.DefaultPage} }
 
 // ConfigKeys are the names of all keys, sorted.
 func ConfigKeys() []string {
@@ -78,35 +68,33 @@ func ConfigKeys() []string {
 	return names
 }
 
-// Value returns the value of one key, or [ErrNoKey].
-func (c Config) Value(name string) (any, error) {
-	for _, s := range settings {
-		if s.name == name {
-			return s.value(c), nil
-		}
+// ConfigValue returns the value of one key, or [ErrNoKey].
+func ConfigValue(c petstore.Config, name string) (any, error) {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+	if i < 0 {
+		return nil, ErrNoKey
 	}
-	return nil, ErrNoKey
+	return settings[i].value(c), nil
 }
 
-// set applies one key.
-func (c *Config) set(name string, raw json.RawMessage) error {
-	for _, s := range settings {
-		if s.name == name {
-			return s.apply(c, raw)
-		}
+// setValue applies one key.
+func setValue(c *petstore.Config, name string, raw json.RawMessage) error {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
+	if i < 0 {
+		return ErrNoKey
 	}
-	return ErrNoKey
+	return settings[i].apply(c, raw)
 }
 
 // parseConfig reads "name=value" lines over the defaults. A key or value that
 // this version does not know is left out: an older program must be able to
 // run beside a newer one.
-func parseConfig(lines string) Config {
-	c := DefaultConfig()
+func parseConfig(lines string) petstore.Config {
+	c := petstore.DefaultConfig()
 	for line := range strings.SplitSeq(lines, "\n") {
 		name, value, _ := strings.Cut(line, "=")
 		next := c
-		if next.set(name, json.RawMessage(value)) == nil {
+		if setValue(&next, name, json.RawMessage(value)) == nil {
 			c = next
 		}
 	}
@@ -115,73 +103,63 @@ func parseConfig(lines string) Config {
 
 // defaultConfig writes down what the tenant begins with.
 func (c *Catalog) defaultConfig(ctx context.Context, o onboarding) error {
-	return c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+	return c.change(ctx, func(tx sqldb.Conn) error {
 		for _, s := range settings {
-			value, err := json.Marshal(s.value(DefaultConfig()))
+			value, err := json.Marshal(s.value(petstore.DefaultConfig()))
 			if err != nil {
 				return err
 			}
-			_, err = tx.ExecContext(ctx, `INSERT INTO tenant_config (slug, name, value, updated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (slug, name) DO NOTHING`,
+			err = sqldb.Exec(ctx, tx, `INSERT INTO tenant_config (slug, name, value, updated_at) VALUES ($1, $2, $3, $4) ON CONFLICT (slug, name) DO NOTHING`,
 				o.Slug.String(), s.name, string(value), c.now().UnixMicro())
 			if err != nil {
 				return err
 			}
 		}
-		return touch(ctx, tx, o.Slug, revision)
+		return nil
 	})
-}
-
-// touch gives a tenant's record a new revision, so that every process reads it
-// again.
-func touch(ctx context.Context, tx sqldb.Conn, slug tenant.Slug, revision int64) error {
-	_, err := tx.ExecContext(ctx, `UPDATE tenants SET revision = $2 WHERE slug = $1`, slug.String(), revision)
-	return err
 }
 
 // SetConfig sets one key of a tenant, or with a nil value gives it back its
 // default. Errors: [ErrNoKey], [*petstore.Invalid], [tenant.ErrNotFound].
-func (c *Catalog) SetConfig(ctx context.Context, slug tenant.Slug, name string, value json.RawMessage) (Config, error) {
-	var after Config
+func (c *Catalog) SetConfig(ctx context.Context, slug tenant.Slug, name string, value json.RawMessage) (petstore.Config, error) {
+	var after petstore.Config
 	if value == nil {
-		initial, err := DefaultConfig().Value(name)
+		initial, err := ConfigValue(petstore.DefaultConfig(), name)
 		if err != nil {
-			return Config{}, err
+			return petstore.Config{}, err
 		}
 		if value, err = json.Marshal(initial); err != nil {
-			return Config{}, err
+			return petstore.Config{}, err
 		}
 	}
-	err := c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+	err := c.change(ctx, func(tx sqldb.Conn) error {
 		t, err := getTenant(ctx, tx, slug)
 		if err != nil {
 			return err
 		}
-		before, err := t.Config.Value(name)
+		before, err := ConfigValue(t.Config, name)
 		if err != nil {
 			return err
 		}
 		after = t.Config
-		if err := after.set(name, value); err != nil {
-			return &petstore.Invalid{Fields: []petstore.FieldError{{Field: "value", Problem: err.Error()}}}
+		if err := setValue(&after, name, value); err != nil {
+			return petstore.InvalidField("value", "%s", err)
 		}
-		now, _ := after.Value(name) // it exists
+		now, _ := ConfigValue(after, name) // it exists
 		text, err := json.Marshal(now)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO tenant_config (slug, name, value, updated_at) VALUES ($1, $2, $3, $4)
+		err = sqldb.Exec(ctx, tx, `INSERT INTO tenant_config (slug, name, value, updated_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (slug, name) DO UPDATE SET value = $3, updated_at = $4`,
 			slug.String(), name, string(text), c.now().UnixMicro())
 		if err != nil {
 			return err
 		}
-		if err := touch(ctx, tx, slug, revision); err != nil {
-			return err
-		}
 		return c.record(ctx, tx, "config.set", slug, map[string]any{name: before}, map[string]any{name: now})
 	})
 	if err != nil {
-		return Config{}, fmt.Errorf("setting %q of tenant %q: %w", name, slug, err)
+		return petstore.Config{}, fmt.Errorf("setting %q of tenant %q: %w", name, slug, err)
 	}
 	return after, nil
 }

@@ -136,7 +136,7 @@ func TestOneTimeTokenIsGoodOnceAndForItsTenantOnly(t *testing.T) {
 	if err != nil || len(keys) != 1 || !auth.IsAPIKey(tokens[0]) {
 		t.Fatalf("got key %q and keys %+v, %v; expected one", tokens[0], keys, err)
 	}
-	if k := keys[0]; !slices.Equal(k.Roles, []string{control.RoleAdmin}) || !k.Expires.Equal(clock.now().Add(90*24*time.Hour)) {
+	if k := keys[0]; !slices.Equal(k.Roles, []string{petstore.RoleAdmin}) || !k.Expires.Equal(clock.now().Add(90*24*time.Hour)) {
 		t.Errorf("got %+v, expected an administrator's for 90 days", k)
 	}
 }

@@ -76,7 +76,7 @@ func checkSetUp(t *testing.T, w *world, id string) {
 	if n, err := w.Deliver(t.Context(), &box); n != 0 || err != nil {
 		t.Errorf("delivered %d mails again, %v", n, err)
 	}
-	if k, _, err := w.Redeem(t.Context(), acme, created.SetupToken); err != nil || k.Name != "ada@example.com" || !slices.Equal(k.Roles, []string{control.RoleAdmin}) {
+	if k, _, err := w.Redeem(t.Context(), acme, created.SetupToken); err != nil || k.Name != "ada@example.com" || !slices.Equal(k.Roles, []string{petstore.RoleAdmin}) {
 		t.Errorf("got key %+v, %v", k, err)
 	}
 }

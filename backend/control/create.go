@@ -51,7 +51,12 @@ func (c *Catalog) Create(ctx context.Context, n New, key string) (Created, error
 	if err := c.Provision(ctx, slug); err != nil {
 		return Created{}, err
 	}
-	if t, err = c.Get(ctx, slug); err != nil {
+	return c.created(ctx, slug)
+}
+
+func (c *Catalog) created(ctx context.Context, slug tenant.Slug) (Created, error) {
+	t, err := c.Get(ctx, slug)
+	if err != nil {
 		return Created{}, err
 	}
 	token, err := c.setupToken(ctx, t.ID)
@@ -67,25 +72,25 @@ func (c *Catalog) claim(ctx context.Context, t Tenant, n New, key string) (tenan
 	}
 	now := c.now().UTC()
 	t.ID, t.CreatedAt, t.UpdatedAt = newTenantID(), now, now
-	err := c.change(ctx, func(tx sqldb.Conn, revision int64) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO tenants
+	err := c.change(ctx, func(tx sqldb.Conn) error {
+		err := sqldb.Exec(ctx, tx, `INSERT INTO tenants
 			(id, slug, skeleton, name, plan, status, limits, isolation, created_at, updated_at, purge_at, upstreams, revision)
-			VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, $8, 0, $9, $10)`,
-			t.ID, t.Slug.String(), skeleton(t.Slug), t.Name, string(t.Plan), t.Status.String(), string(t.Isolation), now.UnixMicro(), joinUpstreams(t.Upstreams), revision)
+			VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, $8, 0, $9, 0)`,
+			t.ID, t.Slug.String(), skeleton(t.Slug), t.Name, string(t.Plan), t.Status.String(), string(t.Isolation), now.UnixMicro(), joinUpstreams(t.Upstreams))
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO onboardings (slug, admin_email, sample_pet) VALUES ($1, $2, $3)`,
+		err = sqldb.Exec(ctx, tx, `INSERT INTO onboardings (slug, admin_email, sample_pet) VALUES ($1, $2, $3)`,
 			t.Slug.String(), n.AdminEmail, n.kind())
 		if err != nil {
 			return err
 		}
 		if key != "" {
-			_, err = tx.ExecContext(ctx, `DELETE FROM idempotency_keys WHERE created_at < $1`, now.Add(-keyLife).UnixMicro())
+			err = sqldb.Exec(ctx, tx, `DELETE FROM idempotency_keys WHERE created_at < $1`, now.Add(-keyLife).UnixMicro())
 			if err != nil {
 				return err
 			}
-			_, err = tx.ExecContext(ctx, `INSERT INTO idempotency_keys (idempotency_key, request_hash, slug, created_at) VALUES ($1, $2, $3, $4)`,
+			err = sqldb.Exec(ctx, tx, `INSERT INTO idempotency_keys (idempotency_key, request_hash, slug, created_at) VALUES ($1, $2, $3, $4)`,
 				key, request, t.Slug.String(), now.UnixMicro())
 			if err != nil {
 				return err

@@ -38,7 +38,24 @@ func NewDirectory(ctx context.Context, c *Catalog) (*Directory, error) {
 	return d, nil
 }
 
-// Lookup returns the tenant of that slug, or nil. The caller must not change
+// Config implements the pet store's knowledge of tenants: the configuration of
+// an active tenant, or [tenant.ErrInactive] for any other.
+func (d *Directory) Config(ctx context.Context, slug tenant.Slug) (petstore.Config, error) {
+	t := d.Lookup(slug)
+	if t == nil || t.Status != tenant.Active {
+		// The gateway may know of a new tenant a moment before this process
+		// does. Only it can cause this: the identity is verified. When it fails,
+		// what is known stays.
+		_ = d.Refresh(ctx)
+		t = d.Lookup(slug)
+	}
+	if t == nil || t.Status != tenant.Active {
+		return petstore.Config{}, tenant.ErrInactive
+	}
+	return t.Config, nil
+}
+
+// Lookup returns what is known of the tenant, or nil. The caller must not change
 // it.
 func (d *Directory) Lookup(slug tenant.Slug) *Tenant { return d.current.Load().tenants[slug] }
 
@@ -57,7 +74,7 @@ func (d *Directory) Refresh(ctx context.Context) error {
 		if err != nil || next.revision == old.revision {
 			return err
 		}
-		changed, err = queryTenants(ctx, tx, `WHERE revision > $1`, old.revision)
+		changed, err = d.catalog.tenantsIn(ctx, tx, `WHERE revision > $1`, old.revision)
 		return err
 	})
 	if err != nil {
@@ -78,26 +95,9 @@ func (d *Directory) Refresh(ctx context.Context) error {
 }
 
 // Run refreshes every interval until ctx ends. A failed refresh keeps what is
-// known and is logged once, until one succeeds.
+// known.
 func (d *Directory) Run(ctx context.Context, interval time.Duration, log *slog.Logger) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := d.Refresh(ctx)
-		switch {
-		case err != nil && !failing && ctx.Err() == nil:
-			log.Warn("catalog not readable, keeping what is known", "error", err.Error())
-		case err == nil && failing:
-			log.Info("catalog readable again")
-		}
-		failing = err != nil
-	}
+	repeat(ctx, interval, log, "read the catalog", d.Refresh)
 }
 
 // Route says where the tenant's data is. A tenant that the directory does not

@@ -3,6 +3,7 @@ package control_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,7 @@ type world struct {
 type options struct {
 	now     func() time.Time
 	storage func(*sqlstore.Store) control.Storage
+	log     *slog.Logger
 }
 
 // open opens a folder, as a new process would. The caller closes it.
@@ -37,11 +39,12 @@ func open(ctx context.Context, dir string, o options) (*world, error) {
 		return nil, err
 	}
 	c, err := control.Open(ctx, control.Options{
-		DB: db, Plans: []tenant.Plan{"free", "premium"}, BaseDomain: "pets.example", Settle: time.Nanosecond, Now: o.now,
+		DB: db, Plans: []tenant.Plan{"free", "premium"}, BaseDomain: "pets.example", Now: o.now, Log: o.log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	c.SettleAtOnce()
 	d, err := control.NewDirectory(ctx, c)
 	if err != nil {
 		return nil, err
@@ -214,4 +217,16 @@ var jobs = map[string]func(context.Context, *world) error{
 func createJob(ctx context.Context, w *world, isolation string) error {
 	_, err := w.Create(ctx, control.New{Slug: "acme", Isolation: isolation, AdminEmail: "ada@example.com"}, "key-1")
 	return err
+}
+
+func setIssuer(t *testing.T, w *world, slug tenant.Slug, i control.Issuer) error {
+	t.Helper()
+	_, err := w.Change(t.Context(), slug, control.Patch{Issuer: &i})
+	return err
+}
+
+func issuerOf(t *testing.T, w *world, slug tenant.Slug) (control.Issuer, error) {
+	t.Helper()
+	got, err := w.Get(t.Context(), slug)
+	return control.IssuerOf(got), err
 }

@@ -18,7 +18,6 @@ import (
 type HostChecker struct {
 	Catalog  *Catalog
 	Resolver Resolver
-	Policy   HostPolicy
 }
 
 // Resolver asks DNS.
@@ -45,21 +44,10 @@ const (
 
 // Run checks what is due, every second, until ctx ends.
 func (h *HostChecker) Run(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	repeat(ctx, time.Second, log, "check hosts", func(ctx context.Context) error {
 		_, err := h.CheckDue(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			log.Error("background work failed", "work", "check hosts", "error", err.Error())
-		}
-		failing = err != nil
-	}
+		return err
+	})
 }
 
 // CheckDue checks the claims that are due, some at a time, and returns their
@@ -67,7 +55,7 @@ func (h *HostChecker) Run(ctx context.Context, log *slog.Logger) {
 func (h *HostChecker) CheckDue(ctx context.Context) (n int, err error) {
 	var due []HostClaim
 	err = h.Catalog.db.View(ctx, func(tx sqldb.Conn) (err error) {
-		due, err = hostClaims(ctx, tx, `WHERE next_at <= $1 ORDER BY next_at LIMIT $2`, h.Catalog.now().UnixMicro(), hostBatch)
+		due, err = h.Catalog.hostClaims(ctx, tx, `WHERE next_at <= $1 ORDER BY next_at LIMIT $2`, h.Catalog.now().UnixMicro(), hostBatch)
 		return err
 	})
 	if err != nil {
@@ -125,12 +113,8 @@ func (h *HostChecker) CheckNow(ctx context.Context, slug tenant.Slug, host strin
 // take makes a claim this checker's for a while.
 func (h *HostChecker) take(ctx context.Context, claim HostClaim) (mine bool, err error) {
 	err = h.Catalog.db.Update(ctx, func(tx sqldb.Conn) error {
-		res, err := tx.ExecContext(ctx, `UPDATE host_claims SET next_at = $3 WHERE token = $1 AND next_at = $2`,
+		n, err := sqldb.Affected(ctx, tx, `UPDATE host_claims SET next_at = $3 WHERE token = $1 AND next_at = $2`,
 			claim.Token, claim.next.UnixMicro(), h.Catalog.now().Add(hostLease).UnixMicro())
-		if err != nil {
-			return err
-		}
-		n, err := res.RowsAffected()
 		mine = n == 1
 		return err
 	})
@@ -159,7 +143,7 @@ func (h *HostChecker) check(ctx context.Context, claim HostClaim) error {
 	}
 	now := h.Catalog.now().UTC()
 	claim.CheckedAt = now
-	next, act := h.Policy.decide(claim, found, now)
+	next, act := decide(claim, found, now)
 	return h.Catalog.settleHost(ctx, next, act)
 }
 
@@ -169,14 +153,18 @@ func (c *Catalog) settleHost(ctx context.Context, h HostClaim, act hostAction) e
 	if act == hostKeep {
 		return c.db.Update(ctx, func(tx sqldb.Conn) error { return writeHostClaim(ctx, tx, h) })
 	}
-	return c.change(ctx, func(tx sqldb.Conn, revision int64) error {
-		claims, err := hostClaims(ctx, tx, `WHERE token = $1`, h.Token)
+	return c.change(ctx, func(tx sqldb.Conn) error {
+		claims, err := c.hostClaims(ctx, tx, `WHERE token = $1`, h.Token)
 		if err != nil || len(claims) == 0 {
 			return err
 		}
 		t, err := getTenant(ctx, tx, h.Slug)
 		if err != nil {
 			return err
+		}
+		if claims[0].State == HostPending && slices.Contains(t.Hosts, h.Host) {
+			// An operator has vouched for the host meanwhile: the claim is void.
+			return sqldb.Exec(ctx, tx, `DELETE FROM host_claims WHERE token = $1`, h.Token)
 		}
 		if act == hostVerify && (t.Status == tenant.Deactivated || t.Status == tenant.Purged) {
 			act = hostExpire
@@ -196,11 +184,11 @@ func (c *Catalog) settleHost(ctx context.Context, h HostClaim, act hostAction) e
 			}
 			after := append(slices.Clone(t.Hosts), h.Host)
 			slices.Sort(after)
-			return c.putHosts(ctx, tx, revision, t, slices.Compact(after), h.Host, "host.verify")
+			return c.putHosts(ctx, tx, t, slices.Compact(after), h.Host, "host.verify")
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM host_claims WHERE token = $1`, h.Token); err != nil {
+		if err := sqldb.Exec(ctx, tx, `DELETE FROM host_claims WHERE token = $1`, h.Token); err != nil {
 			return err
 		}
-		return c.dropHost(ctx, tx, revision, t, h.Host, string(act))
+		return c.dropHost(ctx, tx, t, h.Host, string(act))
 	})
 }

@@ -23,26 +23,28 @@ const (
 
 // HostClaim is a domain that a tenant says is its own.
 type HostClaim struct {
-	Host  string
-	Slug  tenant.Slug
-	State string
+	Host  string      `json:"host"`
+	Slug  tenant.Slug `json:"-"`
+	State string      `json:"state"`
 	// Token is what a TXT record at [HostClaim.ChallengeName] must hold. It is
 	// empty for a host that an operator has vouched for.
-	Token string
+	Token string `json:"-"`
 	// Target is what the host's CNAME record should point to: a name of this
 	// claim alone, so that a record that is left behind never leads to whoever
 	// claims the host next.
-	Target string
+	Target string `json:"-"`
 	// Routed is true if the host's CNAME record is Target. It is false for a
 	// domain that reaches the gateway by address records, which is no fault.
-	Routed                bool
-	CreatedAt             time.Time
-	VerifiedAt, CheckedAt time.Time // zero before the first time
+	Routed    bool      `json:"routed"`
+	CreatedAt time.Time `json:"created_at"`
+	// VerifiedAt and CheckedAt are zero before the first time.
+	VerifiedAt time.Time `json:"verified_at,omitzero"`
+	CheckedAt  time.Time `json:"checked_at,omitzero"`
 	// FailingSince is when the proof of a verified host was first missing; zero
 	// while it is there.
-	FailingSince time.Time
+	FailingSince time.Time `json:"failing_since,omitzero"`
 	// Problem says what the last check found wrong, in words for the tenant.
-	Problem string
+	Problem string `json:"problem,omitempty"`
 
 	next time.Time
 }
@@ -61,7 +63,7 @@ func (h HostClaim) ChallengeName() string { return challengeLabel + h.Host }
 // all the hosts it may have.
 func (c *Catalog) ClaimHost(ctx context.Context, slug tenant.Slug, host string, blind bool) (claim HostClaim, created bool, err error) {
 	var bad petstore.Invalid
-	name := c.ownHost(&bad, host)
+	name := c.ownHost(&bad, "host", host)
 	if err := bad.Err(); err != nil {
 		return HostClaim{}, false, err
 	}
@@ -86,7 +88,7 @@ func (c *Catalog) claimHost(ctx context.Context, slug tenant.Slug, name string, 
 		if t.Status == tenant.Deactivated || t.Status == tenant.Purged {
 			return ErrState
 		}
-		claims, err := hostClaims(ctx, tx, `WHERE slug = $1`, slug.String())
+		claims, err := c.hostClaims(ctx, tx, `WHERE slug = $1`, slug.String())
 		if err != nil {
 			return err
 		}
@@ -117,7 +119,7 @@ func (c *Catalog) claimHost(ctx context.Context, slug tenant.Slug, name string, 
 			Token: NewSecret("tenancy-"), Target: strings.ToLower(rand.Text()) + "." + c.hostTarget(),
 		}
 		created = true
-		_, err = tx.ExecContext(ctx, `INSERT INTO host_claims (host, slug, token, target, state, created_at, next_at) VALUES ($1, $2, $3, $4, $5, $6, $6)`,
+		err = sqldb.Exec(ctx, tx, `INSERT INTO host_claims (host, slug, token, target, state, created_at, next_at) VALUES ($1, $2, $3, $4, $5, $6, $6)`,
 			name, slug.String(), claim.Token, claim.Target, claim.State, now.UnixMicro())
 		if err != nil {
 			return err
@@ -150,7 +152,7 @@ func (c *Catalog) HostClaims(ctx context.Context, slug tenant.Slug) (claims []Ho
 		if err != nil {
 			return err
 		}
-		if claims, err = hostClaims(ctx, tx, `WHERE slug = $1`, slug.String()); err != nil {
+		if claims, err = c.hostClaims(ctx, tx, `WHERE slug = $1`, slug.String()); err != nil {
 			return err
 		}
 		for _, host := range t.Hosts {
@@ -179,21 +181,19 @@ func (c *Catalog) ReleaseHost(ctx context.Context, slug tenant.Slug, host string
 	if err != nil {
 		return ErrNoHost
 	}
-	err = c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+	err = c.change(ctx, func(tx sqldb.Conn) error {
 		t, err := getTenant(ctx, tx, slug)
 		if err != nil {
 			return err
 		}
-		removed, err := tx.ExecContext(ctx, `DELETE FROM host_claims WHERE host = $1 AND slug = $2`, host, slug.String())
+		n, err := sqldb.Affected(ctx, tx, `DELETE FROM host_claims WHERE host = $1 AND slug = $2`, host, slug.String())
 		if err != nil {
 			return err
 		}
-		if n, err := removed.RowsAffected(); err != nil {
-			return err
-		} else if n == 0 && !slices.Contains(t.Hosts, host) {
+		if n == 0 && !slices.Contains(t.Hosts, host) {
 			return ErrNoHost
 		}
-		return c.dropHost(ctx, tx, revision, t, host, "host.release")
+		return c.dropHost(ctx, tx, t, host, "host.release")
 	})
 	if err != nil {
 		return fmt.Errorf("releasing host %q: %w", host, err)
@@ -205,19 +205,54 @@ func (c *Catalog) ReleaseHost(ctx context.Context, slug tenant.Slug, host string
 var ErrNoHost = errors.New("no such host")
 
 // dropHost takes a host from its tenant, if it has it, and holds it.
-func (c *Catalog) dropHost(ctx context.Context, tx sqldb.Conn, revision int64, t Tenant, host, action string) error {
+func (c *Catalog) dropHost(ctx context.Context, tx sqldb.Conn, t Tenant, host, action string) error {
 	after := slices.DeleteFunc(slices.Clone(t.Hosts), func(h string) bool { return h == host })
-	return c.putHosts(ctx, tx, revision, t, after, host, action)
+	return c.putHosts(ctx, tx, t, after, host, action)
 }
 
 // putHosts replaces a tenant's hosts, because of what was done to one.
-func (c *Catalog) putHosts(ctx context.Context, tx sqldb.Conn, revision int64, t Tenant, after []string, host, action string) error {
+func (c *Catalog) putHosts(ctx context.Context, tx sqldb.Conn, t Tenant, after []string, host, action string) error {
 	if err := c.setHosts(ctx, tx, t.Slug, t.Hosts, after); err != nil {
 		return err
 	}
 	t.UpdatedAt = c.now().UTC()
-	if err := writeTenant(ctx, tx, t, revision); err != nil {
+	if err := writeTenant(ctx, tx, t); err != nil {
 		return err
 	}
 	return c.record(ctx, tx, action, t.Slug, nil, map[string]string{"host": host})
+}
+
+// hostClaims reads claims. One that names no tenant is left out, as such a
+// tenant would be.
+func (c *Catalog) hostClaims(ctx context.Context, tx sqldb.Conn, where string, args ...any) (list []HostClaim, err error) {
+	err = sqldb.Each(ctx, tx, func(scan sqldb.Scan) error {
+		var h HostClaim
+		var slug string
+		var created, verified, checked, failing, routed, next int64
+		err := scan(&h.Host, &slug, &h.Token, &h.Target, &h.State, &created, &verified, &checked, &failing, &routed, &h.Problem, &next)
+		if err == nil {
+			h.Slug, err = tenant.ParseSlug(slug)
+		}
+		if err != nil {
+			c.log.Warn("claim of a host left out, its row is not readable", "host", h.Host, "tenant", slug, "error", err.Error())
+			return nil
+		}
+		h.CreatedAt, h.VerifiedAt, h.CheckedAt, h.FailingSince, h.next = sqldb.Time(created), sqldb.Time(verified), sqldb.Time(checked), sqldb.Time(failing), sqldb.Time(next)
+		h.Routed = routed != 0
+		list = append(list, h)
+		return nil
+	}, `SELECT host, slug, token, target, state, created_at, verified_at, checked_at, failing_since, routed, problem, next_at FROM host_claims `+where, args...)
+	return list, err
+}
+
+// writeHostClaim stores what a check has found. A claim that was given up
+// meanwhile, or made anew with another token, stays as it is.
+func writeHostClaim(ctx context.Context, tx sqldb.Conn, h HostClaim) error {
+	routed := 0
+	if h.Routed {
+		routed = 1
+	}
+	return sqldb.Exec(ctx, tx, `UPDATE host_claims SET state = $3, verified_at = $4, checked_at = $5, failing_since = $6, routed = $7, problem = $8, next_at = $9
+		WHERE host = $1 AND token = $2`,
+		h.Host, h.Token, h.State, sqldb.Micros(h.VerifiedAt), sqldb.Micros(h.CheckedAt), sqldb.Micros(h.FailingSince), routed, h.Problem, sqldb.Micros(h.next))
 }

@@ -1,27 +1,15 @@
 package control
 
-import (
-	"cmp"
-	"time"
+import "time"
+
+// How patient a [HostChecker] is.
+const (
+	hostWait    = 7 * 24 * time.Hour // a pending claim waits for its proof
+	hostRecheck = 6 * time.Hour      // between two checks of a verified host
+	// A verified host is served on for so long after its proof went missing. A
+	// resolver that does not answer takes nothing away.
+	hostGrace = 3 * 24 * time.Hour
 )
-
-// HostPolicy says how patient a [HostChecker] is. Zero fields mean what their
-// comments say.
-type HostPolicy struct {
-	// Wait is how long a pending claim waits for its proof; 7 days.
-	Wait time.Duration
-	// Recheck is the time between two looks at a verified host; 6 hours.
-	Recheck time.Duration
-	// Grace is how long a verified host is served on after its proof went
-	// missing; 3 days. A resolver that does not answer takes nothing away.
-	Grace time.Duration
-}
-
-func (p HostPolicy) withDefaults() HostPolicy {
-	return HostPolicy{
-		Wait: cmp.Or(p.Wait, 7*24*time.Hour), Recheck: cmp.Or(p.Recheck, 6*time.Hour), Grace: cmp.Or(p.Grace, 3*24*time.Hour),
-	}
-}
 
 // proof is what DNS says about a claim.
 type proof int
@@ -34,7 +22,7 @@ const (
 )
 
 // hostAction is what follows from a check; those that end a claim are words of
-// the audit trail.
+// the audit log.
 type hostAction string
 
 const (
@@ -44,7 +32,7 @@ const (
 	hostLose   hostAction = "host.lose"   // proven once, and not any more
 )
 
-// Between two looks at a pending claim: an eighth of its age, within these
+// Between two checks of a pending claim: an eighth of its age, within these
 // bounds, so that it is quick while somebody is waiting.
 const (
 	soonest = 5 * time.Second
@@ -52,15 +40,14 @@ const (
 )
 
 // decide returns the claim after a check and what must be done with it.
-func (p HostPolicy) decide(h HostClaim, found proof, now time.Time) (HostClaim, hostAction) {
-	p = p.withDefaults()
+func decide(h HostClaim, found proof, now time.Time) (HostClaim, hostAction) {
 	h.Problem = found.problem(h.Token)
 	if h.State == HostPending {
 		switch {
 		case found == proofThere:
-			h.State, h.VerifiedAt, h.next = HostVerified, now, now.Add(p.Recheck)
+			h.State, h.VerifiedAt, h.next = HostVerified, now, now.Add(hostRecheck)
 			return h, hostVerify
-		case now.Sub(h.CreatedAt) >= p.Wait:
+		case now.Sub(h.CreatedAt) >= hostWait:
 			return h, hostExpire
 		}
 		h.next = now.Add(min(max(now.Sub(h.CreatedAt)/8, soonest), latest))
@@ -68,17 +55,17 @@ func (p HostPolicy) decide(h HostClaim, found proof, now time.Time) (HostClaim, 
 	}
 	switch {
 	case found == proofThere:
-		h.FailingSince, h.next = time.Time{}, now.Add(p.Recheck)
+		h.FailingSince, h.next = time.Time{}, now.Add(hostRecheck)
 		return h, hostKeep
 	case found == proofUnknown:
-		h.next = now.Add(min(p.Recheck, latest))
+		h.next = now.Add(min(hostRecheck, latest))
 		return h, hostKeep
 	case h.FailingSince.IsZero():
 		h.FailingSince = now
-	case now.Sub(h.FailingSince) >= p.Grace:
+	case now.Sub(h.FailingSince) >= hostGrace:
 		return h, hostLose
 	}
-	h.next = now.Add(min(p.Recheck, latest))
+	h.next = now.Add(min(hostRecheck, latest))
 	return h, hostKeep
 }
 

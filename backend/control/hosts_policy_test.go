@@ -38,7 +38,7 @@ func TestWhatFollowsFromALookAtDNS(t *testing.T) {
 		"a proof that comes back after the time is due": {failing, proofThere, 100 * time.Hour, hostKeep, HostVerified, false, 6 * time.Hour},
 	} {
 		now := start.Add(test.after)
-		got, act := HostPolicy{}.decide(test.claim, test.found, now)
+		got, act := decide(test.claim, test.found, now)
 		if act != test.want || got.State != test.state || got.FailingSince.IsZero() == test.failing {
 			t.Errorf("%s: %q, state %s, failing since %v", name, act, got.State, got.FailingSince)
 		}

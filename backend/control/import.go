@@ -48,6 +48,9 @@ func (c *Catalog) Import(ctx context.Context, r io.Reader, slug, isolation strin
 			return err
 		}
 		c.crash("import loaded")
+		if err := c.restrict(ctx, t.Slug, m); err != nil {
+			return err
+		}
 		return c.provision(ctx, t.Slug)
 	})
 	if err != nil {
@@ -55,22 +58,24 @@ func (c *Catalog) Import(ctx context.Context, r io.Reader, slug, isolation strin
 		defer cancel()
 		return Created{}, errors.Join(fmt.Errorf("importing tenant %q: %w", t.Slug, err), c.abandon(undo, t.Slug))
 	}
+	return c.created(ctx, t.Slug)
+}
+
+// restrict gives a tenant what its archive says about who may use it, and how:
+// before it is active, so that it is never open to more than it was.
+func (c *Catalog) restrict(ctx context.Context, slug tenant.Slug, m manifest) error {
+	if m.Limits != "" || m.Issuer != (Issuer{}) {
+		if _, err := c.Change(ctx, slug, Patch{Limits: &m.Limits, Issuer: &m.Issuer}); err != nil {
+			return err
+		}
+	}
 	for name, value := range m.Config {
 		// A key that this version does not know is left out.
-		if _, err := c.SetConfig(ctx, t.Slug, name, value); err != nil && !errors.Is(err, ErrNoKey) {
-			return Created{}, err
+		if _, err := c.SetConfig(ctx, slug, name, value); err != nil && !errors.Is(err, ErrNoKey) {
+			return err
 		}
 	}
-	if m.Limits != "" {
-		if _, err := c.Change(ctx, t.Slug, Patch{Limits: &m.Limits}); err != nil {
-			return Created{}, err
-		}
-	}
-	if t, err = c.Get(ctx, t.Slug); err != nil {
-		return Created{}, err
-	}
-	token, err := c.setupToken(ctx, t.ID)
-	return Created{t, token}, err
+	return nil
 }
 
 // abandon removes a tenant that was never active, with its record: nobody has
@@ -89,9 +94,9 @@ func (c *Catalog) abandon(ctx context.Context, slug tenant.Slug) error {
 				return err
 			}
 		}
-		return c.change(ctx, func(tx sqldb.Conn, _ int64) error {
+		return c.change(ctx, func(tx sqldb.Conn) error {
 			for _, table := range []string{"tenant_tokens", "tenant_users", "tenant_config", "outbox", "onboarding_steps", "onboardings", "idempotency_keys", "tenants"} {
-				if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE slug = $1`, slug.String()); err != nil {
+				if err := sqldb.Exec(ctx, tx, `DELETE FROM `+table+` WHERE slug = $1`, slug.String()); err != nil {
 					return err
 				}
 			}

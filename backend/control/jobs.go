@@ -50,3 +50,26 @@ func (c *Catalog) RunJobs(ctx context.Context, mail Sender, log *slog.Logger) {
 		}
 	}
 }
+
+// repeat does work at every interval until ctx ends. A failure is logged once,
+// until the work succeeds.
+func repeat(ctx context.Context, interval time.Duration, log *slog.Logger, what string, work func(context.Context) error) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := work(ctx)
+		switch {
+		case err != nil && !failing && ctx.Err() == nil:
+			log.Error("background work failed", "work", what, "error", err.Error())
+		case err == nil && failing:
+			log.Info("background work succeeds again", "work", what)
+		}
+		failing = err != nil
+	}
+}

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
@@ -30,14 +28,15 @@ const (
 
 // Key is an API key as the catalog knows it: without the key.
 type Key struct {
-	ID    string
-	Slug  tenant.Slug
-	Name  string
-	Roles []string
+	ID        string      `json:"id"`
+	Slug      tenant.Slug `json:"-"`
+	Name      string      `json:"name"`
+	Roles     []string    `json:"roles"`
+	CreatedAt time.Time   `json:"created_at"`
 	// Expires is zero for a key without end, Revoked for one that is not
 	// revoked.
-	Expires, Revoked time.Time
-	CreatedAt        time.Time
+	Expires time.Time `json:"expires,omitzero"`
+	Revoked time.Time `json:"revoked_at,omitzero"`
 }
 
 // NewKey is what an operator says about a new API key.
@@ -71,32 +70,6 @@ func (n *NewKey) check(now time.Time) error {
 	return bad.Err()
 }
 
-// printable accepts a text for people that is safe in a log and a header's
-// JSON.
-func printable(s string, most int) bool {
-	return s != "" && s == strings.TrimSpace(s) && utf8.RuneCountInString(s) <= most && isPrint(s)
-}
-
-func isPrint(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) })
-}
-
-// keyView is a key as events show it.
-type keyView struct {
-	ID      string     `json:"id"`
-	Name    string     `json:"name"`
-	Roles   []string   `json:"roles,omitempty"`
-	Expires *time.Time `json:"expires,omitempty"`
-}
-
-func (k Key) view() keyView {
-	v := keyView{ID: k.ID, Name: k.Name, Roles: k.Roles}
-	if !k.Expires.IsZero() {
-		v.Expires = &k.Expires
-	}
-	return v
-}
-
 // CreateKey makes an API key for a tenant and returns its text, which is kept
 // nowhere: only its hash is. Errors: [tenant.ErrNotFound], [ErrState] for a
 // tenant that is not set up or not any more, [*petstore.Invalid].
@@ -118,10 +91,8 @@ func (c *Catalog) CreateKey(ctx context.Context, slug tenant.Slug, n NewKey) (k 
 // insertKey is CreateKey within a transaction, for a key that was checked.
 func (c *Catalog) insertKey(ctx context.Context, tx sqldb.Conn, slug tenant.Slug, n NewKey, now time.Time) (Key, string, error) {
 	text, hash := auth.NewAPIKey()
-	k := Key{ID: petstore.NewID(now), Slug: slug, Name: n.Name, Roles: n.Roles, CreatedAt: now.Truncate(time.Microsecond)}
-	if !n.Expires.IsZero() {
-		k.Expires = n.Expires.UTC().Truncate(time.Microsecond)
-	}
+	k := Key{ID: petstore.NewID(now), Slug: slug, Name: n.Name, Roles: append([]string{}, n.Roles...),
+		CreatedAt: now.Truncate(time.Microsecond), Expires: sqldb.Time(sqldb.Micros(n.Expires))}
 	t, err := getTenant(ctx, tx, slug)
 	if err != nil {
 		return Key{}, "", err
@@ -140,39 +111,23 @@ func (c *Catalog) insertKey(ctx context.Context, tx sqldb.Conn, slug tenant.Slug
 		bad.Add("name", "the tenant has %d keys, which is the most there may be; revoke one first", live)
 		return Key{}, "", bad.Err()
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO api_keys (id, hash, slug, name, roles, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		k.ID, hex.EncodeToString(hash[:]), slug.String(), k.Name, strings.Join(k.Roles, " "), now.UnixMicro(), micros(k.Expires))
+	err = sqldb.Exec(ctx, tx, `INSERT INTO api_keys (id, hash, slug, name, roles, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		k.ID, hex.EncodeToString(hash[:]), slug.String(), k.Name, strings.Join(k.Roles, " "), now.UnixMicro(), sqldb.Micros(k.Expires))
 	if err != nil {
 		return Key{}, "", err
 	}
-	return k, text, c.record(ctx, tx, "key.create", slug, nil, k.view())
+	return k, text, c.record(ctx, tx, "key.create", slug, nil, k)
 }
 
 // Keys lists a tenant's API keys, the oldest first, revoked and expired ones
 // too. Errors: [tenant.ErrNotFound].
 func (c *Catalog) Keys(ctx context.Context, slug tenant.Slug) (keys []Key, err error) {
-	err = c.db.View(ctx, func(tx sqldb.Conn) error {
-		if _, err := getTenant(ctx, tx, slug); err != nil {
+	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
+		if _, err = getTenant(ctx, tx, slug); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `SELECT id, name, roles, created_at, expires_at, revoked_at FROM api_keys
-			WHERE slug = $1 ORDER BY created_at, id`, slug.String())
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		for rows.Next() {
-			k := Key{Slug: slug}
-			var roles string
-			var created, expires, revoked int64
-			if err := rows.Scan(&k.ID, &k.Name, &roles, &created, &expires, &revoked); err != nil {
-				return err
-			}
-			k.Roles = strings.Fields(roles)
-			k.CreatedAt, k.Expires, k.Revoked = instant(created), instant(expires), instant(revoked)
-			keys = append(keys, k)
-		}
-		return rows.Err()
+		keys, err = sqldb.All(ctx, tx, scanKey(slug), `SELECT `+keyColumns+` FROM api_keys WHERE slug = $1 ORDER BY created_at, id`, slug.String())
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing the API keys of tenant %q: %w", slug, err)
@@ -188,25 +143,65 @@ func (c *Catalog) RevokeKey(ctx context.Context, slug tenant.Slug, id string) er
 	}
 	now := c.now().UTC()
 	err := c.db.Update(ctx, func(tx sqldb.Conn) error {
-		k := Key{ID: id, Slug: slug}
-		var roles string
-		var expires, revoked int64
-		err := tx.QueryRowContext(ctx, `SELECT name, roles, expires_at, revoked_at FROM api_keys WHERE id = $1 AND slug = $2`,
-			id, slug.String()).Scan(&k.Name, &roles, &expires, &revoked)
+		k, err := scanKey(slug)(tx.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM api_keys WHERE id = $1 AND slug = $2`, id, slug.String()).Scan)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return ErrNoCredential
-		case err != nil || revoked != 0:
+		case err != nil || !k.Revoked.IsZero():
 			return err
 		}
-		k.Roles, k.Expires = strings.Fields(roles), instant(expires)
-		if _, err := tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = $3 WHERE id = $1 AND slug = $2`, id, slug.String(), now.UnixMicro()); err != nil {
+		if err := sqldb.Exec(ctx, tx, `UPDATE api_keys SET revoked_at = $3 WHERE id = $1 AND slug = $2`, id, slug.String(), now.UnixMicro()); err != nil {
 			return err
 		}
-		return c.record(ctx, tx, "key.revoke", slug, k.view(), nil)
+		return c.record(ctx, tx, "key.revoke", slug, k, nil)
 	})
 	if err != nil {
 		return fmt.Errorf("revoking an API key of tenant %q: %w", slug, err)
 	}
 	return nil
 }
+
+const keyColumns = `id, name, roles, created_at, expires_at, revoked_at`
+
+func scanKey(slug tenant.Slug) func(sqldb.Scan) (Key, error) {
+	return func(scan sqldb.Scan) (Key, error) {
+		k := Key{Slug: slug}
+		var roles string
+		var created, expires, revoked int64
+		err := scan(&k.ID, &k.Name, &roles, &created, &expires, &revoked)
+		k.Roles = append([]string{}, strings.Fields(roles)...)
+		k.CreatedAt, k.Expires, k.Revoked = sqldb.Time(created), sqldb.Time(expires), sqldb.Time(revoked)
+		return k, err
+	}
+}
+
+// Issuer is a tenant's own issuer of tokens, for its single sign-on; the zero
+// value is none. While a tenant has one, nobody else's tokens are for it.
+type Issuer struct {
+	// Issuer is the "iss" of its tokens.
+	Issuer string `json:"issuer"`
+	// JWKS is the URL of its keys.
+	JWKS string `json:"jwks"`
+}
+
+// maxIssuer is the longest issuer or URL that a gateway reads, in bytes.
+const maxIssuer = 255
+
+func (i Issuer) check(bad *petstore.Invalid) {
+	if i == (Issuer{}) {
+		return
+	}
+	good := true
+	for _, f := range []struct{ field, value string }{{"issuer", i.Issuer}, {"jwks", i.JWKS}} {
+		if f.value == "" || len(f.value) > maxIssuer || strings.ContainsFunc(f.value, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			bad.Add(f.field, "expected 1 to %d visible ASCII characters", maxIssuer)
+			good = false
+		}
+	}
+	if _, err := auth.HTTPFetcher(i.JWKS, auth.HTTPOptions{}); good && err != nil {
+		bad.Add("jwks", "expected a URL as in https://idp.example/keys; plain http only on this machine")
+	}
+}
+
+// IssuerOf is the tenant's own issuer, or the zero value.
+func IssuerOf(t Tenant) Issuer { return Issuer{t.Issuer, t.JWKS} }

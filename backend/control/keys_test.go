@@ -113,7 +113,7 @@ func TestAKeyIsRevokedOnceAndByItsTenantOnly(t *testing.T) {
 		t.Errorf("got %+v, %v, expected one revoked at %v", keys, err, first)
 	}
 	if got := actions(t, w, acme); !slices.Equal(got[len(got)-2:], []string{"key.create", "key.revoke"}) {
-		t.Errorf("the trail says %q", got)
+		t.Errorf("the audit log says %q", got)
 	}
 }
 
@@ -223,7 +223,7 @@ func TestRevocationsAreListedReplacedAndTakenBack(t *testing.T) {
 		t.Errorf("later: got %+v", list)
 	}
 	if got := actions(t, w, tenant.Slug{}); len(got) != 7 || got[0] != "revocation.create" || got[5] != "revocation.delete" {
-		t.Errorf("the trail says %q", got)
+		t.Errorf("the audit log says %q", got)
 	}
 }
 
@@ -254,13 +254,13 @@ func TestATenantsOwnIssuerIsItsAlone(t *testing.T) {
 	w.create(t, control.New{Slug: "acme"})
 	w.create(t, control.New{Slug: "globex"})
 	own := control.Issuer{Issuer: "https://idp.acme.example", JWKS: "https://idp.acme.example/keys"}
-	if err := w.SetIssuer(t.Context(), acme, own); err != nil {
+	if err := setIssuer(t, w, acme, own); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := w.IssuerOf(t.Context(), acme); err != nil || got != own {
+	if got, err := issuerOf(t, w, acme); err != nil || got != own {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if err := w.SetIssuer(t.Context(), globex, own); !errors.Is(err, control.ErrTaken) {
+	if err := setIssuer(t, w, globex, own); !errors.Is(err, control.ErrTaken) {
 		t.Errorf("another tenant's issuer: %v", err)
 	}
 	for name, c := range map[string]struct {
@@ -273,7 +273,7 @@ func TestATenantsOwnIssuerIsItsAlone(t *testing.T) {
 		"plain http":     {control.Issuer{Issuer: "a", JWKS: "http://a.example/"}, "jwks"},
 		"no URL":         {control.Issuer{Issuer: "a", JWKS: "keys"}, "jwks"},
 	} {
-		if err := w.SetIssuer(t.Context(), acme, c.issuer); invalid(t, err) != c.want {
+		if err := setIssuer(t, w, acme, c.issuer); invalid(t, err) != c.want {
 			t.Errorf("%s: %v, expected %q", name, err, c.want)
 		}
 	}
@@ -282,18 +282,18 @@ func TestATenantsOwnIssuerIsItsAlone(t *testing.T) {
 	if _, err := w.Change(t.Context(), acme, control.Patch{Name: &name}); err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := w.IssuerOf(t.Context(), acme); got != own {
+	if got, _ := issuerOf(t, w, acme); got != own {
 		t.Errorf("after a change: got %+v", got)
 	}
-	if err := w.SetIssuer(t.Context(), acme, control.Issuer{}); err != nil {
+	if err := setIssuer(t, w, acme, control.Issuer{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.SetIssuer(t.Context(), globex, own); err != nil {
+	if err := setIssuer(t, w, globex, own); err != nil {
 		t.Errorf("an issuer that was given up: %v", err)
 	}
 	events, err := w.Events(t.Context(), acme, 1)
-	var before control.Issuer
-	if err != nil || events[0].Action != "tenant.issuer" || json.Unmarshal(events[0].Before, &before) != nil || before != own {
-		t.Errorf("the trail says %+v, %v", events, err)
+	var before struct{ Issuer control.Issuer }
+	if err != nil || events[0].Action != "tenant.change" || json.Unmarshal(events[0].Before, &before) != nil || before.Issuer != own {
+		t.Errorf("the audit log says %+v, %v", events, err)
 	}
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -35,6 +36,9 @@ type Patch struct {
 	Hosts  *[]string
 	// Upstreams are the tenant's own backends; none means the shared ones.
 	Upstreams *[]string
+	// Issuer is the tenant's own issuer of tokens; the zero value means the
+	// platform's.
+	Issuer *Issuer
 }
 
 func (c *Catalog) checkPatch(p *Patch) error {
@@ -56,6 +60,9 @@ func (c *Catalog) checkPatch(p *Patch) error {
 		checkUpstreams(&bad, &list)
 		p.Upstreams = &list
 	}
+	if p.Issuer != nil {
+		p.Issuer.check(&bad)
+	}
 	return bad.Err()
 }
 
@@ -66,7 +73,7 @@ func (c *Catalog) Change(ctx context.Context, slug tenant.Slug, p Patch) (t Tena
 	if err := c.checkPatch(&p); err != nil {
 		return Tenant{}, err
 	}
-	err = c.change(ctx, func(tx sqldb.Conn, revision int64) (err error) {
+	err = c.change(ctx, func(tx sqldb.Conn) (err error) {
 		if t, err = getTenant(ctx, tx, slug); err != nil {
 			return err
 		}
@@ -84,29 +91,22 @@ func (c *Catalog) Change(ctx context.Context, slug tenant.Slug, p Patch) (t Tena
 			}
 			t.Status, t.PurgeAt = *p.Status, time.Time{}
 			if t.Status == tenant.Deactivated {
-				t.PurgeAt = now.Add(c.purgeAfter)
+				t.PurgeAt = now.Add(purgeAfter)
 			}
 		}
-		if p.Name != nil {
-			t.Name = *p.Name
-		}
-		if p.Plan != nil {
-			t.Plan = tenant.Plan(*p.Plan)
-		}
-		if p.Limits != nil {
-			t.Limits = *p.Limits
-		}
+		p.fill(&t)
 		if p.Hosts != nil {
-			if err := c.setHosts(ctx, tx, slug, t.Hosts, *p.Hosts); err != nil {
+			if err := c.vouchFor(ctx, tx, t, *p.Hosts); err != nil {
 				return err
 			}
 			t.Hosts = *p.Hosts
 		}
-		if p.Upstreams != nil {
-			t.Upstreams = *p.Upstreams
-		}
 		t.UpdatedAt = now
-		if err := writeTenant(ctx, tx, t, revision); err != nil {
+		err = writeTenant(ctx, tx, t)
+		if errors.Is(sqldb.Classify(err), sqldb.ErrUnique) {
+			return fmt.Errorf("setting issuer %q: %w", t.Issuer, ErrTaken)
+		}
+		if err != nil {
 			return err
 		}
 		return c.record(ctx, tx, "tenant.change", slug, before, viewOf(t))
@@ -117,16 +117,30 @@ func (c *Catalog) Change(ctx context.Context, slug tenant.Slug, p Patch) (t Tena
 	return t, nil
 }
 
-func writeTenant(ctx context.Context, tx sqldb.Conn, t Tenant, revision int64) error {
-	purge := int64(0)
-	if !t.PurgeAt.IsZero() {
-		purge = t.PurgeAt.UnixMicro()
+// fill sets the fields that depend on nothing else.
+func (p Patch) fill(t *Tenant) {
+	if p.Name != nil {
+		t.Name = *p.Name
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE tenants SET name = $2, plan = $3, status = $4, limits = $5, isolation = $6,
-		updated_at = $7, purge_at = $8, upstreams = $9, revision = $10 WHERE slug = $1`,
+	if p.Plan != nil {
+		t.Plan = tenant.Plan(*p.Plan)
+	}
+	if p.Limits != nil {
+		t.Limits = *p.Limits
+	}
+	if p.Upstreams != nil {
+		t.Upstreams = *p.Upstreams
+	}
+	if p.Issuer != nil {
+		t.Issuer, t.JWKS = p.Issuer.Issuer, p.Issuer.JWKS
+	}
+}
+
+func writeTenant(ctx context.Context, tx sqldb.Conn, t Tenant) error {
+	return sqldb.Exec(ctx, tx, `UPDATE tenants SET name = $2, plan = $3, status = $4, limits = $5, isolation = $6,
+		updated_at = $7, purge_at = $8, upstreams = $9, issuer = $10, jwks = $11 WHERE slug = $1`,
 		t.Slug.String(), t.Name, string(t.Plan), t.Status.String(), t.Limits, string(t.Isolation),
-		t.UpdatedAt.UnixMicro(), purge, joinUpstreams(t.Upstreams), revision)
-	return err
+		t.UpdatedAt.UnixMicro(), sqldb.Micros(t.PurgeAt), joinUpstreams(t.Upstreams), t.Issuer, t.JWKS)
 }
 
 // Purge deletes a deactivated tenant's data for good. confirm must be the slug
@@ -134,9 +148,9 @@ func writeTenant(ctx context.Context, tx sqldb.Conn, t Tenant, revision int64) e
 // [ErrBusy].
 func (c *Catalog) Purge(ctx context.Context, slug tenant.Slug, confirm string) error {
 	if confirm != slug.String() {
-		return &petstore.Invalid{Fields: []petstore.FieldError{{Field: "confirm", Problem: "expected the tenant's slug, to be sure"}}}
+		return petstore.InvalidField("confirm", "expected the tenant's slug, to be sure")
 	}
-	err := c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+	err := c.change(ctx, func(tx sqldb.Conn) error {
 		t, err := getTenant(ctx, tx, slug)
 		if err != nil {
 			return err
@@ -148,7 +162,7 @@ func (c *Catalog) Purge(ctx context.Context, slug tenant.Slug, confirm string) e
 		// PurgeDue.
 		before := viewOf(t)
 		t.PurgeAt, t.UpdatedAt = c.now().UTC(), c.now().UTC()
-		if err := writeTenant(ctx, tx, t, revision); err != nil {
+		if err := writeTenant(ctx, tx, t); err != nil {
 			return err
 		}
 		return c.record(ctx, tx, "tenant.purge.begin", slug, before, nil)
@@ -159,23 +173,21 @@ func (c *Catalog) Purge(ctx context.Context, slug tenant.Slug, confirm string) e
 	return c.purge(ctx, slug)
 }
 
-// PurgeDue purges the tenants whose time has come and returns how many.
+// PurgeDue purges the tenants whose time has come and returns how many. One that
+// fails does not keep the others back.
 func (c *Catalog) PurgeDue(ctx context.Context) (purged int, err error) {
-	var list []Tenant
-	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
-		list, err = queryTenants(ctx, tx, `WHERE status = 'deactivated' AND purge_at <= $1 ORDER BY slug`, c.now().UnixMicro())
-		return err
-	})
+	list, err := c.tenants(ctx, `WHERE status = 'deactivated' AND purge_at <= $1 ORDER BY slug`, c.now().UnixMicro())
 	if err != nil {
 		return 0, fmt.Errorf("looking for tenants to purge: %w", err)
 	}
 	for _, t := range list {
-		if err := c.purge(ctx, t.Slug); err != nil {
-			return purged, err
+		if one := c.purge(ctx, t.Slug); one != nil {
+			err = errors.Join(err, one)
+			continue
 		}
 		purged++
 	}
-	return purged, nil
+	return purged, err
 }
 
 // purge removes the data, then everything in the catalog but the record that
@@ -189,7 +201,7 @@ func (c *Catalog) purge(ctx context.Context, slug tenant.Slug) error {
 			}
 		}
 		c.crash("removed")
-		return c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+		return c.change(ctx, func(tx sqldb.Conn) error {
 			t, err := getTenant(ctx, tx, slug)
 			if err != nil || t.Status != tenant.Deactivated {
 				return err
@@ -198,15 +210,16 @@ func (c *Catalog) purge(ctx context.Context, slug tenant.Slug) error {
 				return err
 			}
 			for _, table := range []string{"api_keys", "tenant_tokens", "tenant_users", "tenant_config", "outbox", "onboarding_steps", "onboardings", "moves", "idempotency_keys", "host_claims"} {
-				if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE slug = $1`, slug.String()); err != nil {
+				if err := sqldb.Exec(ctx, tx, `DELETE FROM `+table+` WHERE slug = $1`, slug.String()); err != nil {
 					return err
 				}
 			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM schema_status WHERE place = $1`, slug.String()); err != nil {
+			if err := sqldb.Exec(ctx, tx, `DELETE FROM schema_status WHERE place = $1`, slug.String()); err != nil {
 				return err
 			}
-			t.Status, t.Name, t.Hosts, t.Upstreams, t.Limits, t.PurgeAt, t.UpdatedAt = tenant.Purged, slug.String(), nil, nil, "", time.Time{}, c.now().UTC()
-			if err := writeTenant(ctx, tx, t, revision); err != nil {
+			t.Status, t.Name, t.Hosts, t.Upstreams, t.Limits, t.Issuer, t.JWKS = tenant.Purged, slug.String(), nil, nil, "", "", ""
+			t.PurgeAt, t.UpdatedAt = time.Time{}, c.now().UTC()
+			if err := writeTenant(ctx, tx, t); err != nil {
 				return err
 			}
 			return c.record(ctx, tx, "tenant.purge", slug, nil, viewOf(t))

@@ -45,8 +45,7 @@ func (c *Catalog) locked(ctx context.Context, name string, f func(context.Contex
 		defer stop()
 		// A lock that cannot be given back expires by itself.
 		_ = c.db.Update(release, func(tx sqldb.Conn) error {
-			_, err := tx.ExecContext(release, `DELETE FROM catalog_locks WHERE name = $1 AND holder = $2`, name, holder)
-			return err
+			return sqldb.Exec(release, tx, `DELETE FROM catalog_locks WHERE name = $1 AND holder = $2`, name, holder)
 		})
 	}()
 	return f(held)
@@ -71,13 +70,10 @@ func (c *Catalog) lock(ctx context.Context, name string) (holder string, err err
 	holder = fmt.Sprintf("%s %d %s", host, os.Getpid(), NewSecret(""))
 	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
 		now := c.now()
-		result, err := tx.ExecContext(ctx, `INSERT INTO catalog_locks (name, holder, expires_at) VALUES ($1, $2, $3)
+		n, err := sqldb.Affected(ctx, tx, `INSERT INTO catalog_locks (name, holder, expires_at) VALUES ($1, $2, $3)
 			ON CONFLICT (name) DO UPDATE SET holder = $2, expires_at = $3 WHERE catalog_locks.expires_at < $4`,
 			name, holder, now.Add(leaseTime).UnixMicro(), now.UnixMicro())
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 1 {
+		if err != nil || n == 1 {
 			return err
 		}
 		var other string
@@ -87,9 +83,8 @@ func (c *Catalog) lock(ctx context.Context, name string) (holder string, err err
 		if !dead(other, host) {
 			return fmt.Errorf("%w: held by process %q", ErrLocked, other)
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE catalog_locks SET holder = $2, expires_at = $3 WHERE name = $1`,
+		return sqldb.Exec(ctx, tx, `UPDATE catalog_locks SET holder = $2, expires_at = $3 WHERE name = $1`,
 			name, holder, now.Add(leaseTime).UnixMicro())
-		return err
 	})
 	if err != nil {
 		return "", fmt.Errorf("locking %q: %w", name, err)
@@ -118,15 +113,12 @@ func (c *Catalog) renew(ctx context.Context, cancel context.CancelCauseFunc, nam
 		case <-tick.C:
 		}
 		err := c.db.Update(ctx, func(tx sqldb.Conn) error {
-			result, err := tx.ExecContext(ctx, `UPDATE catalog_locks SET expires_at = $3 WHERE name = $1 AND holder = $2`,
+			n, err := sqldb.Affected(ctx, tx, `UPDATE catalog_locks SET expires_at = $3 WHERE name = $1 AND holder = $2`,
 				name, holder, c.now().Add(leaseTime).UnixMicro())
-			if err != nil {
-				return err
+			if err == nil && n != 1 {
+				return ErrLocked
 			}
-			if n, err := result.RowsAffected(); err != nil || n == 1 {
-				return err
-			}
-			return ErrLocked
+			return err
 		})
 		switch {
 		case err == nil:

@@ -47,30 +47,21 @@ func (c *Catalog) Places(ctx context.Context) ([]Place, error) {
 	target := c.storage.Target()
 	places := []Place{{Name: string(petstore.Shared), Isolation: petstore.Shared, Target: target}}
 	err := c.db.View(ctx, func(tx sqldb.Conn) error {
-		list, err := queryTenants(ctx, tx, `WHERE isolation <> 'shared' AND status <> 'purged' AND status <> 'provisioning' ORDER BY slug`)
+		list, err := c.tenantsIn(ctx, tx, `WHERE isolation <> 'shared' AND status <> 'purged' AND status <> 'provisioning' ORDER BY slug`)
 		if err != nil {
 			return err
 		}
 		for _, t := range list {
 			places = append(places, Place{Name: t.Slug.String(), Slug: t.Slug, Isolation: t.Isolation, Target: target})
 		}
-		rows, err := tx.QueryContext(ctx, `SELECT place, version, failure FROM schema_status`)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		known := map[string]Place{}
-		for rows.Next() {
+		return sqldb.Each(ctx, tx, func(scan sqldb.Scan) error {
 			var p Place
-			if err := rows.Scan(&p.Name, &p.Version, &p.Failure); err != nil {
-				return err
+			err := scan(&p.Name, &p.Version, &p.Failure)
+			if i := slices.IndexFunc(places, func(known Place) bool { return known.Name == p.Name }); i >= 0 {
+				places[i].Version, places[i].Failure = p.Version, p.Failure
 			}
-			known[p.Name] = p
-		}
-		for i := range places {
-			places[i].Version, places[i].Failure = known[places[i].Name].Version, known[places[i].Name].Failure
-		}
-		return rows.Err()
+			return err
+		}, `SELECT place, version, failure FROM schema_status`)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing tenants' tables: %w", err)
@@ -196,10 +187,9 @@ func (m *migration) one(ctx context.Context, p Place) {
 
 func (c *Catalog) recordPlace(ctx context.Context, p Place) error {
 	return c.db.Update(ctx, func(tx sqldb.Conn) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO schema_status (place, version, failure, updated_at) VALUES ($1, $2, $3, $4)
+		return sqldb.Exec(ctx, tx, `INSERT INTO schema_status (place, version, failure, updated_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (place) DO UPDATE SET version = $2, failure = $3, updated_at = $4`,
 			p.Name, p.Version, p.Failure[:min(len(p.Failure), 1000)], c.now().UnixMicro())
-		return err
 	})
 }
 

@@ -36,7 +36,7 @@ func (c *Catalog) Move(ctx context.Context, slug tenant.Slug, to petstore.Isolat
 
 func (c *Catalog) move(ctx context.Context, slug tenant.Slug, to petstore.Isolation) error {
 	var from petstore.Isolation
-	err := c.change(ctx, func(tx sqldb.Conn, _ int64) error {
+	err := c.change(ctx, func(tx sqldb.Conn) error {
 		t, err := getTenant(ctx, tx, slug)
 		if err != nil {
 			return err
@@ -48,7 +48,7 @@ func (c *Catalog) move(ctx context.Context, slug tenant.Slug, to petstore.Isolat
 		if t.Status != tenant.Active && t.Status != tenant.Suspended {
 			return ErrState
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO moves (slug, source, target, state, started_at) VALUES ($1, $2, $3, 'copying', $4)`,
+		err = sqldb.Exec(ctx, tx, `INSERT INTO moves (slug, source, target, state, started_at) VALUES ($1, $2, $3, 'copying', $4)`,
 			slug.String(), string(from), string(to), c.now().UnixMicro())
 		if errors.Is(sqldb.Classify(err), sqldb.ErrUnique) {
 			return fmt.Errorf("%w: an earlier move is not finished", ErrBusy)
@@ -104,17 +104,17 @@ func (c *Catalog) copyAndSwitch(ctx context.Context, slug tenant.Slug, from, to 
 			return err
 		}
 	}
-	return c.change(ctx, func(tx sqldb.Conn, revision int64) error {
+	return c.change(ctx, func(tx sqldb.Conn) error {
 		t, err := getTenant(ctx, tx, slug)
 		if err != nil {
 			return err
 		}
 		before := viewOf(t)
 		t.Isolation, t.UpdatedAt = to, c.now().UTC()
-		if err := writeTenant(ctx, tx, t, revision); err != nil {
+		if err := writeTenant(ctx, tx, t); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE moves SET state = 'switched' WHERE slug = $1`, slug.String()); err != nil {
+		if err := sqldb.Exec(ctx, tx, `UPDATE moves SET state = 'switched' WHERE slug = $1`, slug.String()); err != nil {
 			return err
 		}
 		return c.record(ctx, tx, "tenant.move", slug, before, viewOf(t))
@@ -213,12 +213,11 @@ func (c *Catalog) undoMove(ctx context.Context, slug tenant.Slug, from, to petst
 func (c *Catalog) endMove(ctx context.Context, slug tenant.Slug, at petstore.Isolation) error {
 	return c.db.Update(ctx, func(tx sqldb.Conn) error {
 		if at == petstore.Shared {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM schema_status WHERE place = $1`, slug.String()); err != nil {
+			if err := sqldb.Exec(ctx, tx, `DELETE FROM schema_status WHERE place = $1`, slug.String()); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM moves WHERE slug = $1`, slug.String())
-		return err
+		return sqldb.Exec(ctx, tx, `DELETE FROM moves WHERE slug = $1`, slug.String())
 	})
 }
 
@@ -231,23 +230,20 @@ func (c *Catalog) ResumeMoves(ctx context.Context) (resumed int, err error) {
 	}
 	var list []cutOff
 	err = c.db.View(ctx, func(tx sqldb.Conn) error {
-		rows, err := tx.QueryContext(ctx, `SELECT slug, source, target FROM moves ORDER BY slug`)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		for rows.Next() {
+		return sqldb.Each(ctx, tx, func(scan sqldb.Scan) error {
 			var m cutOff
 			var slug string
-			if err := rows.Scan(&slug, &m.from, &m.to); err != nil {
-				return err
+			err := scan(&slug, &m.from, &m.to)
+			if err == nil {
+				m.slug, err = tenant.ParseSlug(slug)
 			}
-			if m.slug, err = tenant.ParseSlug(slug); err != nil {
-				return err
+			if err != nil {
+				c.log.Warn("move left out, its row is not readable", "tenant", slug, "error", err.Error())
+				return nil
 			}
 			list = append(list, m)
-		}
-		return rows.Err()
+			return nil
+		}, `SELECT slug, source, target FROM moves ORDER BY slug`)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("looking for moves that were cut off: %w", err)

@@ -1,11 +1,14 @@
 package control_test
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"testing"
 
@@ -135,4 +138,47 @@ func TestTenantIsReadWhileItMovesAndNoAcknowledgedWriteIsLost(t *testing.T) {
 	if got := len(w.names(t, acme)); got != 21+written {
 		t.Errorf("got %d pets, expected %d", got, 21+written)
 	}
+}
+
+// rewriteManifest returns the archive with one text of its manifest replaced.
+func rewriteManifest(t *testing.T, archive []byte, from, to string) []byte {
+	t.Helper()
+	zipped, err := gzip.NewReader(bytes.NewReader(archive))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := tar.NewReader(zipped)
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	w := tar.NewWriter(zip)
+	for {
+		head, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head.Name == "manifest.json" {
+			if !bytes.Contains(text, []byte(from)) {
+				t.Fatalf("no %s in %s", from, text)
+			}
+			text = bytes.Replace(text, []byte(from), []byte(to), 1)
+		}
+		head.Size = int64(len(text))
+		if err := w.WriteHeader(head); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), zip.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }

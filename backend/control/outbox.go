@@ -49,10 +49,9 @@ func (c *Catalog) welcome(ctx context.Context, o onboarding) error {
 	}, "\n")
 	now := c.now()
 	return c.db.Update(ctx, func(tx sqldb.Conn) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO outbox (id, slug, kind, recipient, subject, body, created_at, next_at)
+		return sqldb.Exec(ctx, tx, `INSERT INTO outbox (id, slug, kind, recipient, subject, body, created_at, next_at)
 			VALUES ($1, $2, 'welcome', $3, $4, $5, $6, $6) ON CONFLICT (slug, kind) DO NOTHING`,
 			petstore.NewID(now), o.Slug.String(), o.adminEmail, "Welcome to your pet store", body, now.UnixMicro())
-		return err
 	})
 }
 
@@ -76,14 +75,12 @@ func (c *Catalog) Deliver(ctx context.Context, to Sender) (sent int, err error) 
 		sendErr := to.Send(ctx, m)
 		recordErr := c.db.Update(ctx, func(tx sqldb.Conn) error {
 			if sendErr == nil {
-				_, err := tx.ExecContext(ctx, `UPDATE outbox SET sent_at = $2, body = '', failure = '' WHERE id = $1`, m.ID, c.now().UnixMicro())
-				return err
+				return sqldb.Exec(ctx, tx, `UPDATE outbox SET sent_at = $2, body = '', failure = '' WHERE id = $1`, m.ID, c.now().UnixMicro())
 			}
 			wait := min(lastRetry, firstRetry<<min(attempts, 20))
 			text := sendErr.Error()
-			_, err := tx.ExecContext(ctx, `UPDATE outbox SET failure = $2, next_at = $3 WHERE id = $1`,
+			return sqldb.Exec(ctx, tx, `UPDATE outbox SET failure = $2, next_at = $3 WHERE id = $1`,
 				m.ID, text[:min(len(text), 500)], c.now().Add(wait).UnixMicro())
-			return err
 		})
 		if sendErr == nil {
 			sent++
@@ -104,21 +101,14 @@ const takeLease = 2 * time.Minute
 func (c *Catalog) takeMail(ctx context.Context) (m Mail, attempts int, found bool, err error) {
 	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
 		now := c.now()
-		rows, err := tx.QueryContext(ctx, `UPDATE outbox SET attempts = attempts + 1, next_at = $2
+		return sqldb.Each(ctx, tx, func(scan sqldb.Scan) error {
+			var created int64
+			err := scan(&m.ID, &m.To, &m.Subject, &m.Body, &created, &attempts)
+			m.Created, found = sqldb.Time(created), true
+			return err
+		}, `UPDATE outbox SET attempts = attempts + 1, next_at = $2
 			WHERE id = (SELECT id FROM outbox WHERE sent_at = 0 AND next_at <= $1 ORDER BY next_at, id LIMIT 1) AND sent_at = 0 AND next_at <= $1
 			RETURNING id, recipient, subject, body, created_at, attempts`, now.UnixMicro(), now.Add(takeLease).UnixMicro())
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		for rows.Next() {
-			var created int64
-			if err := rows.Scan(&m.ID, &m.To, &m.Subject, &m.Body, &created, &attempts); err != nil {
-				return err
-			}
-			m.Created, found = time.UnixMicro(created).UTC(), true
-		}
-		return rows.Err()
 	})
 	if err != nil {
 		return m, 0, false, fmt.Errorf("taking mail from the outbox: %w", err)

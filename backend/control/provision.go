@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
@@ -66,7 +67,7 @@ func (c *Catalog) Provision(ctx context.Context, slug tenant.Slug) error {
 
 func (c *Catalog) provision(ctx context.Context, slug tenant.Slug) error {
 	o := onboarding{}
-	done := map[string]bool{}
+	var done []string
 	err := c.db.View(ctx, func(tx sqldb.Conn) (err error) {
 		if o.Tenant, err = getTenant(ctx, tx, slug); err != nil || o.Status != tenant.Provisioning {
 			return err
@@ -75,25 +76,14 @@ func (c *Catalog) provision(ctx context.Context, slug tenant.Slug) error {
 		if err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, `SELECT step FROM onboarding_steps WHERE slug = $1`, slug.String())
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		for rows.Next() {
-			var name string
-			if err := rows.Scan(&name); err != nil {
-				return err
-			}
-			done[name] = true
-		}
-		return rows.Err()
+		done, err = sqldb.All(ctx, tx, sqldb.One[string], `SELECT step FROM onboarding_steps WHERE slug = $1`, slug.String())
+		return err
 	})
 	if err != nil || o.Status != tenant.Provisioning {
 		return err
 	}
 	for _, s := range steps {
-		if done[s.name] {
+		if slices.Contains(done, s.name) {
 			continue
 		}
 		if err := s.run(c, ctx, o); err != nil {
@@ -101,18 +91,17 @@ func (c *Catalog) provision(ctx context.Context, slug tenant.Slug) error {
 		}
 		c.crash("after " + s.name)
 		err := c.db.Update(ctx, func(tx sqldb.Conn) error {
-			_, err := tx.ExecContext(ctx, `INSERT INTO onboarding_steps (slug, step, done_at) VALUES ($1, $2, $3)`,
+			return sqldb.Exec(ctx, tx, `INSERT INTO onboarding_steps (slug, step, done_at) VALUES ($1, $2, $3)`,
 				slug.String(), s.name, c.now().UnixMicro())
-			return err
 		})
 		if err != nil {
 			return fmt.Errorf("recording step %q: %w", s.name, err)
 		}
 		c.crash("recorded " + s.name)
 	}
-	return c.change(ctx, func(tx sqldb.Conn, revision int64) error {
-		_, err := tx.ExecContext(ctx, `UPDATE tenants SET status = 'active', updated_at = $2, revision = $3 WHERE slug = $1 AND status = 'provisioning'`,
-			slug.String(), c.now().UnixMicro(), revision)
+	return c.change(ctx, func(tx sqldb.Conn) error {
+		err := sqldb.Exec(ctx, tx, `UPDATE tenants SET status = 'active', updated_at = $2 WHERE slug = $1 AND status = 'provisioning'`,
+			slug.String(), c.now().UnixMicro())
 		if err != nil {
 			return err
 		}
@@ -133,11 +122,7 @@ func (c *Catalog) crash(at string) {
 // and returns how many it finished. One that fails does not keep the others
 // back.
 func (c *Catalog) Resume(ctx context.Context, age time.Duration) (finished int, err error) {
-	var list []Tenant
-	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
-		list, err = queryTenants(ctx, tx, `WHERE status = 'provisioning' AND updated_at <= $1 ORDER BY slug`, c.now().Add(-age).UnixMicro())
-		return err
-	})
+	list, err := c.tenants(ctx, `WHERE status = 'provisioning' AND updated_at <= $1 ORDER BY slug`, c.now().Add(-age).UnixMicro())
 	if err != nil {
 		return 0, fmt.Errorf("looking for tenants that are not set up: %w", err)
 	}

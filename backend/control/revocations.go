@@ -17,39 +17,20 @@ const maxClaim = 255
 
 // Revocation refuses tokens before their time.
 type Revocation struct {
-	ID string
+	ID string `json:"id"`
 	// TokenID is one token's "jti", or Subject the "sub" of many: exactly one
 	// of them is set.
-	TokenID, Subject string
+	TokenID string `json:"token_id,omitempty"`
+	Subject string `json:"subject,omitempty"`
 	// Issuer is whose tokens are meant; empty for every issuer's.
-	Issuer string
+	Issuer string `json:"issuer,omitempty"`
 	// Before spares a subject's tokens that were issued later. It is zero for
 	// a token.
-	Before time.Time
+	Before time.Time `json:"before,omitzero"`
 	// Until is when the last of those tokens has expired; the entry is dropped
 	// then. Zero keeps it.
-	Until     time.Time
-	CreatedAt time.Time
-}
-
-// revocationView is a revocation as events show it.
-type revocationView struct {
-	TokenID string     `json:"token_id,omitempty"`
-	Subject string     `json:"subject,omitempty"`
-	Issuer  string     `json:"issuer,omitempty"`
-	Before  *time.Time `json:"before,omitempty"`
-	Until   *time.Time `json:"until,omitempty"`
-}
-
-func (r Revocation) view() revocationView {
-	v := revocationView{TokenID: r.TokenID, Subject: r.Subject, Issuer: r.Issuer}
-	if !r.Before.IsZero() {
-		v.Before = &r.Before
-	}
-	if !r.Until.IsZero() {
-		v.Until = &r.Until
-	}
-	return v
+	Until     time.Time `json:"until,omitzero"`
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // row is the kind and the value in the catalog.
@@ -78,8 +59,8 @@ func (r *Revocation) check(now time.Time) error {
 	claim("token_id", r.TokenID)
 	claim("subject", r.Subject)
 	claim("issuer", r.Issuer)
-	if r.Before.After(now.Add(time.Minute)) {
-		bad.Add("before", "expected a time that is not in the future")
+	if !r.Before.IsZero() && (r.Before.UnixMicro() <= 0 || r.Before.After(now.Add(time.Minute))) {
+		bad.Add("before", "expected a time after 1970 that is not in the future")
 	}
 	if !r.Until.IsZero() && !r.Until.After(now) {
 		bad.Add("until", "expected a time in the future, when the last of these tokens has expired")
@@ -98,24 +79,22 @@ func (c *Catalog) Revoke(ctx context.Context, r Revocation) (Revocation, error) 
 	if r.Subject != "" && r.Before.IsZero() {
 		r.Before = now
 	}
-	r.Before, r.Until = instant(micros(r.Before)), instant(micros(r.Until))
+	r.Before, r.Until = sqldb.Time(sqldb.Micros(r.Before)), sqldb.Time(sqldb.Micros(r.Until))
 	kind, value := r.row()
-	err := c.db.Update(ctx, func(tx sqldb.Conn) error {
+	err := c.db.Update(ctx, func(tx sqldb.Conn) (err error) {
 		// What has served its time goes, so that the list does not grow for ever.
-		if _, err := tx.ExecContext(ctx, `DELETE FROM revocations WHERE until <> 0 AND until < $1`, now.Add(-time.Hour).UnixMicro()); err != nil {
+		if err := sqldb.Exec(ctx, tx, `DELETE FROM revocations WHERE until <> 0 AND until < $1`, now.Add(-time.Hour).UnixMicro()); err != nil {
 			return err
 		}
-		var before, created int64
-		err := tx.QueryRowContext(ctx, `INSERT INTO revocations (id, kind, value, issuer, before, until, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		r, err = scanRevocation(tx.QueryRowContext(ctx, `INSERT INTO revocations (`+revocationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (kind, value, issuer) DO UPDATE SET until = excluded.until,
 				before = CASE WHEN excluded.before > revocations.before THEN excluded.before ELSE revocations.before END
-			RETURNING id, before, created_at`,
-			petstore.NewID(now), kind, value, r.Issuer, micros(r.Before), micros(r.Until), now.UnixMicro()).Scan(&r.ID, &before, &created)
+			RETURNING `+revocationColumns,
+			petstore.NewID(now), kind, value, r.Issuer, sqldb.Micros(r.Before), sqldb.Micros(r.Until), now.UnixMicro()).Scan)
 		if err != nil {
 			return err
 		}
-		r.Before, r.CreatedAt = instant(before), instant(created)
-		return c.record(ctx, tx, "revocation.create", tenant.Slug{}, nil, r.view())
+		return c.record(ctx, tx, "revocation.create", tenant.Slug{}, nil, r)
 	})
 	if err != nil {
 		return Revocation{}, fmt.Errorf("revoking tokens: %w", err)
@@ -126,21 +105,9 @@ func (c *Catalog) Revoke(ctx context.Context, r Revocation) (Revocation, error) 
 // Revocations lists up to limit revocations, ordered by id, which is by age,
 // beginning after the id given.
 func (c *Catalog) Revocations(ctx context.Context, after string, limit int) (list []Revocation, err error) {
-	err = c.db.View(ctx, func(tx sqldb.Conn) error {
-		rows, err := tx.QueryContext(ctx, `SELECT id, kind, value, issuer, before, until, created_at FROM revocations
-			WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		for rows.Next() {
-			r, err := scanRevocation(rows.Scan)
-			if err != nil {
-				return err
-			}
-			list = append(list, r)
-		}
-		return rows.Err()
+	err = c.db.View(ctx, func(tx sqldb.Conn) (err error) {
+		list, err = sqldb.All(ctx, tx, scanRevocation, `SELECT `+revocationColumns+` FROM revocations WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing revocations: %w", err)
@@ -155,15 +122,14 @@ func (c *Catalog) Unrevoke(ctx context.Context, id string) error {
 		return ErrNoCredential
 	}
 	err := c.db.Update(ctx, func(tx sqldb.Conn) error {
-		r, err := scanRevocation(tx.QueryRowContext(ctx, `DELETE FROM revocations WHERE id = $1
-			RETURNING id, kind, value, issuer, before, until, created_at`, id).Scan)
+		r, err := scanRevocation(tx.QueryRowContext(ctx, `DELETE FROM revocations WHERE id = $1 RETURNING `+revocationColumns, id).Scan)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNoCredential
 		}
 		if err != nil {
 			return err
 		}
-		return c.record(ctx, tx, "revocation.delete", tenant.Slug{}, r.view(), nil)
+		return c.record(ctx, tx, "revocation.delete", tenant.Slug{}, r, nil)
 	})
 	if err != nil {
 		return fmt.Errorf("taking a revocation back: %w", err)
@@ -171,7 +137,9 @@ func (c *Catalog) Unrevoke(ctx context.Context, id string) error {
 	return nil
 }
 
-func scanRevocation(scan func(...any) error) (r Revocation, err error) {
+const revocationColumns = `id, kind, value, issuer, before, until, created_at`
+
+func scanRevocation(scan sqldb.Scan) (r Revocation, err error) {
 	var kind, value string
 	var before, until, created int64
 	if err := scan(&r.ID, &kind, &value, &r.Issuer, &before, &until, &created); err != nil {
@@ -180,6 +148,6 @@ func scanRevocation(scan func(...any) error) (r Revocation, err error) {
 	if r.TokenID = value; kind == "subject" {
 		r.TokenID, r.Subject = "", value
 	}
-	r.Before, r.Until, r.CreatedAt = instant(before), instant(until), instant(created)
+	r.Before, r.Until, r.CreatedAt = sqldb.Time(before), sqldb.Time(until), sqldb.Time(created)
 	return r, nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -26,9 +27,6 @@ const (
 	setupLife    = 7 * 24 * time.Hour
 	adminKeyLife = 90 * 24 * time.Hour
 )
-
-// RoleAdmin is the role that may change a tenant's configuration.
-const RoleAdmin = "admin"
 
 func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))
@@ -56,14 +54,13 @@ func (c *Catalog) createAdmin(ctx context.Context, o onboarding) error {
 	}
 	now := c.now()
 	return c.db.Update(ctx, func(tx sqldb.Conn) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO tenant_users (id, slug, email, role, created_at) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT DO NOTHING`, "usr_"+strings.TrimPrefix(o.ID, "tnt_"), o.Slug.String(), o.adminEmail, RoleAdmin, now.UnixMicro())
+		err := sqldb.Exec(ctx, tx, `INSERT INTO tenant_users (id, slug, email, role, created_at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT DO NOTHING`, "usr_"+strings.TrimPrefix(o.ID, "tnt_"), o.Slug.String(), o.adminEmail, petstore.RoleAdmin, now.UnixMicro())
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO tenant_tokens (hash, slug, user_id, kind, created_at, expires_at) VALUES ($1, $2, $3, 'setup', $4, $5)
+		return sqldb.Exec(ctx, tx, `INSERT INTO tenant_tokens (hash, slug, user_id, kind, created_at, expires_at) VALUES ($1, $2, $3, 'setup', $4, $5)
 			ON CONFLICT DO NOTHING`, hashToken(token), o.Slug.String(), "usr_"+strings.TrimPrefix(o.ID, "tnt_"), now.UnixMicro(), now.Add(setupLife).UnixMicro())
-		return err
 	})
 }
 

@@ -1,5 +1,6 @@
 // Package httpapi is the pet store over HTTP: routes, the check of the signed
-// identity, and errors as problem+json (RFC 9457). It knows no SQL.
+// identity, and errors as problem+json (RFC 9457). It knows no SQL and no
+// control plane: package controlapi adds that one's routes to an [API].
 //
 // It believes one thing about who asks: a Tenant-Identity header that
 // [identity.Verifier] accepts. Every other header, parameter or field that
@@ -13,151 +14,138 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
+// Tenants says which tenants are served here, and how.
+type Tenants interface {
+	// Config returns an active tenant's configuration. Any other tenant is
+	// [tenant.ErrInactive], whether it exists or not.
+	Config(ctx context.Context, t tenant.Slug) (petstore.Config, error)
+}
+
 // Options are the parts behind the routes; all are required unless said
 // otherwise.
 type Options struct {
-	Store     petstore.Store
-	Catalog   *control.Catalog
-	Directory *control.Directory
-	Verifier  *identity.Verifier
-	// AdminToken is the operator's credential.
-	AdminToken string
-	// Hosts asks DNS about tenants' own domains on request; nil leaves it to
-	// the background.
-	Hosts *control.HostChecker
-	// CursorKey seals cursors: 32 bytes, the same for all replicas.
+	Store    petstore.Store
+	Tenants  Tenants
+	Verifier *identity.Verifier
+	// CursorKey seals cursors: a secret, the same for all replicas.
 	CursorKey []byte
 	// JWKS are the keys that verify this service's own user tokens; nil if it
 	// issues none.
 	JWKS []byte
-	// SiteURL returns the address at which the gateway serves a tenant.
-	SiteURL func(tenant.Slug) string
-	// Ready says whether requests can be answered; nil means that the
-	// catalog's answer decides.
+	// Ready says whether requests can be answered.
 	Ready func(context.Context) error
 	Log   *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// api holds what the handlers share. It is safe for concurrent use.
-type api struct {
+// API is the handler of all routes. It is safe for concurrent use once all
+// routes are added.
+type API struct {
 	Options
 	cursors cursors
 	metrics *metrics
+	mux     *http.ServeMux
+	handler http.Handler
+	answers []Answer
 }
 
-// New returns the handler of all routes.
-func New(o Options) http.Handler {
+// New returns an API with the routes of the pet store.
+func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Ready == nil {
-		o.Ready = o.Catalog.Ping
-	}
-	a := &api{Options: o, cursors: cursors{o.CursorKey}, metrics: newMetrics()}
-	mux := http.NewServeMux()
-	a.routes(mux)
-	return a.observe(mux)
+	a := &API{Options: o, cursors: cursors{o.CursorKey}, metrics: newMetrics(), mux: http.NewServeMux(), answers: answers()}
+	a.handler = a.observe(a.mux)
+	editor := func(h TenantHandler) Handler { return a.ForRoles(h, petstore.RoleEditor, petstore.RoleAdmin) }
+	a.Handle("/api/pets", Methods{"GET": a.ForTenant(a.listPets), "POST": editor(a.createPet)})
+	a.Handle("/api/pets/{id}", Methods{"GET": a.ForTenant(a.getPet), "PUT": editor(a.replacePet), "PATCH": editor(a.patchPet), "DELETE": editor(a.deletePet)})
+	a.Handle("/.well-known/jwks.json", Methods{"GET": a.serveJWKS})
+	a.Handle("/healthz", Methods{"GET": a.healthz})
+	a.Handle("/readyz", Methods{"GET": a.readyz})
+	// Metrics are for the operator's network.
+	a.HandleHidden("/metrics", Methods{"GET": func(w http.ResponseWriter, r *http.Request) error { a.metrics.handler.ServeHTTP(w, r); return nil }})
+	a.mux.Handle("/", a.serve("/", noSuchResource))
+	return a
 }
 
-// handler is a handler that may fail; the error becomes a problem.
-type handler func(w http.ResponseWriter, r *http.Request) error
+// ServeHTTP implements [http.Handler].
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
-// tenantHandler is a handler for a verified tenant.
-type tenantHandler func(w http.ResponseWriter, r *http.Request, c identity.Claims) error
+// Handler is a handler that may fail; the error becomes a problem.
+type Handler func(w http.ResponseWriter, r *http.Request) error
 
-func (a *api) routes(mux *http.ServeMux) {
-	byPath := map[string]map[string]handler{
-		"/api/pets":      {"GET": a.forTenant(a.listPets), "POST": a.forEditor(a.createPet)},
-		"/api/pets/{id}": {"GET": a.forTenant(a.getPet), "PUT": a.forEditor(a.replacePet), "PATCH": a.forEditor(a.patchPet), "DELETE": a.forEditor(a.deletePet)},
+// Methods are the handlers of one path.
+type Methods map[string]Handler
 
-		"/api/config":       {"GET": a.forTenantAdmin(a.listConfig)},
-		"/api/config/{key}": {"GET": a.forTenantAdmin(a.getConfig), "PUT": a.forTenantAdmin(a.putConfig), "DELETE": a.forTenantAdmin(a.deleteConfig)},
-		"/api/token":        {"POST": a.forTenant(a.redeemToken)},
+// Handle adds a path.
+func (a *API) Handle(path string, methods Methods) {
+	a.handle(path, methods, func(h Handler) Handler { return h })
+}
 
-		"/api/admin/tenants/{slug}/purge":  {"POST": a.forAdmin(a.purgeTenant)},
-		"/api/admin/tenants/{slug}/move":   {"POST": a.forAdmin(a.moveTenant)},
-		"/api/admin/tenants/{slug}/export": {"GET": a.forAdmin(a.exportTenant)},
-		"/api/admin/tenants/{slug}/events": {"GET": a.forAdmin(a.listEvents)},
-
-		"/api/admin/tenants":        {"GET": a.forAdmin(a.listTenants), "POST": a.forAdmin(a.createTenant)},
-		"/api/admin/tenants/{slug}": {"GET": a.forAdmin(a.getTenant), "PATCH": a.forAdmin(a.patchTenant)},
-
-		"/api/admin/tenants/{slug}/keys":      {"GET": a.forAdmin(a.listKeys), "POST": a.forAdmin(a.createKey)},
-		"/api/admin/tenants/{slug}/keys/{id}": {"DELETE": a.forAdmin(a.revokeKey)},
-		"/api/admin/tenants/{slug}/issuer":    {"GET": a.forAdmin(a.getIssuer), "PUT": a.forAdmin(a.putIssuer), "DELETE": a.forAdmin(a.deleteIssuer)},
-		"/api/admin/revocations":              {"GET": a.forAdmin(a.listRevocations), "POST": a.forAdmin(a.createRevocation)},
-		"/api/admin/revocations/{id}":         {"DELETE": a.forAdmin(a.deleteRevocation)},
-
-		"/api/admin/audit": {"GET": a.forAdmin(a.listAccess)},
-		auditRoute:         {"POST": a.takeAccess},
-
-		"/.well-known/jwks.json": {"GET": a.serveJWKS},
-
-		"/healthz": {"GET": a.healthz},
-		"/readyz":  {"GET": a.readyz},
-		"/metrics": {"GET": a.serveMetrics},
-	}
-	a.hostRoutes(byPath)
-	for path, methods := range byPath {
-		guard := func(h handler) handler { return h }
-		if strings.HasPrefix(path, "/api/admin/") || path == auditRoute || path == "/metrics" {
-			guard = a.notForTenants
+// HandleHidden adds a path for operators and gateways. It does not exist for
+// whoever comes through a tenant's site: the gateway adds the identity header
+// there, and nothing else does. Any value counts, also one that would not
+// verify. A path without methods has nothing behind it for anybody.
+func (a *API) HandleHidden(path string, methods Methods) {
+	a.handle(path, methods, func(h Handler) Handler {
+		return func(w http.ResponseWriter, r *http.Request) error {
+			if _, present := r.Header[http.CanonicalHeaderKey(identity.HeaderName)]; present {
+				return noSuchResource(w, r)
+			}
+			return h(w, r)
 		}
-		allowed := allow(methods)
-		for method, h := range methods {
-			mux.Handle(method+" "+path, a.serve(path, guard(h)))
+	})
+}
+
+func (a *API) handle(path string, methods Methods, guard func(Handler) Handler) {
+	var allowed []string
+	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		if h := methods[m]; h != nil {
+			a.mux.Handle(m+" "+path, a.serve(path, guard(h)))
+			allowed = append(allowed, m)
+		} else if m == "HEAD" && methods["GET"] != nil {
+			allowed = append(allowed, m) // the multiplexer's doing
 		}
-		mux.Handle(path, a.serve(path, guard(func(w http.ResponseWriter, _ *http.Request) error {
-			w.Header().Set("Allow", allowed)
-			return newProblem(http.StatusMethodNotAllowed, "expected one of "+allowed)
-		})))
 	}
-	mux.Handle("/api/admin/", a.serve("/api/admin/", a.notForTenants(noSuchResource)))
-	mux.Handle("/", a.serve("/", noSuchResource))
+	a.mux.Handle(path, a.serve(path, guard(func(w http.ResponseWriter, r *http.Request) error {
+		if len(methods) == 0 {
+			return noSuchResource(w, r)
+		}
+		list := strings.Join(allowed, ", ")
+		w.Header().Set("Allow", list)
+		return NewProblem(http.StatusMethodNotAllowed, "expected one of "+list)
+	})))
 }
 
 func noSuchResource(http.ResponseWriter, *http.Request) error {
-	return newProblem(http.StatusNotFound, "no such resource")
-}
-
-func allow(methods map[string]handler) string {
-	var names []string
-	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
-		if methods[m] != nil || m == "HEAD" && methods["GET"] != nil {
-			names = append(names, m)
-		}
-	}
-	return strings.Join(names, ", ")
+	return NewProblem(http.StatusNotFound, "no such resource")
 }
 
 // serve turns a handler into the standard library's, notes the route for log
 // and metrics, and sends the error.
-func (a *api) serve(route string, h handler) http.Handler {
+func (a *API) serve(route string, h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen := observed(r.Context())
 		seen.route = route
 		if err := h(w, r); err != nil {
-			p := problemOf(err)
+			p := problemOf(err, a.answers)
 			seen.err = p
 			writeProblem(w, p)
 		}
 	})
 }
 
-func (a *api) healthz(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	return nil
+func (a *API) healthz(w http.ResponseWriter, _ *http.Request) error {
+	return WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-func (a *api) serveJWKS(w http.ResponseWriter, _ *http.Request) error {
+func (a *API) serveJWKS(w http.ResponseWriter, _ *http.Request) error {
 	if a.JWKS == nil {
 		return noSuchResource(w, nil)
 	}
@@ -167,14 +155,11 @@ func (a *api) serveJWKS(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-func (a *api) readyz(w http.ResponseWriter, r *http.Request) error {
+func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if err := a.Ready(ctx); err != nil {
-		p := newProblem(http.StatusServiceUnavailable, "not ready")
-		p.cause = err
-		return p
+		return NewProblem(http.StatusServiceUnavailable, "not ready").Because(err)
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
-	return nil
+	return WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }

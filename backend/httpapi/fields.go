@@ -1,17 +1,16 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"time"
 )
 
-var jsonNull = []byte("null")
+const null = "null"
 
-// text sets a string; null is refused.
-func text(to *string) field {
+// Text sets a string; null is refused.
+func Text(to *string) Field {
 	return func(raw json.RawMessage) error {
 		var s *string
 		if err := json.Unmarshal(raw, &s); err != nil || s == nil {
@@ -22,68 +21,66 @@ func text(to *string) field {
 	}
 }
 
-// optionalText sets a string; null empties it.
-func optionalText(to *string) field {
+// OptionalText sets a string; null empties it.
+func OptionalText(to *string) Field {
 	return func(raw json.RawMessage) error {
-		if bytes.Equal(raw, jsonNull) {
+		if string(raw) == null {
 			*to = ""
 			return nil
 		}
-		return text(to)(raw)
+		return Text(to)(raw)
 	}
 }
 
-// boolean sets true or false.
-func boolean(to *bool) field {
+// Bool sets true or false.
+func Bool(to *bool) Field {
 	return func(raw json.RawMessage) error {
-		switch string(raw) {
-		case "true", "false":
-			*to = string(raw) == "true"
-			return nil
+		if s := string(raw); s != "true" && s != "false" {
+			return errors.New("expected true or false")
 		}
-		return errors.New("expected true or false")
-	}
-}
-
-// integer sets a number without fraction or exponent.
-func integer(to *int64) field {
-	return func(raw json.RawMessage) error {
-		n, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil {
-			return errors.New("expected a whole number")
-		}
-		*to = n
+		*to = string(raw) == "true"
 		return nil
 	}
 }
 
-// texts sets a list of strings; null empties it. name is the list's, for the
-// names of its members.
-func texts(name string, to *[]string) field {
+// Time sets a time; null leaves it zero.
+func Time(to *time.Time) Field {
 	return func(raw json.RawMessage) error {
-		if bytes.Equal(raw, jsonNull) {
-			*to = nil
-			return nil
+		var s string
+		err := OptionalText(&s)(raw)
+		if err == nil && s != "" {
+			*to, err = time.Parse(time.RFC3339, s)
 		}
-		var list []json.RawMessage
+		if err != nil {
+			return errors.New("expected a time as in 2030-01-31T12:00:00Z, or null")
+		}
+		return nil
+	}
+}
+
+// Texts sets a list of strings; null empties it. name is the list's, for the
+// names of its members.
+func Texts(name string, to *[]string) Field {
+	return func(raw json.RawMessage) error {
+		var list []json.RawMessage // nil for null
 		if err := json.Unmarshal(raw, &list); err != nil {
 			return errors.New("expected a list of strings")
 		}
-		out := make([]string, len(list))
+		*to = make([]string, len(list))
 		for i, item := range list {
-			if err := text(&out[i])(item); err != nil {
-				return badField(fmt.Sprintf("%s[%d]", name, i), err.Error())
+			if err := Text(&(*to)[i])(item); err != nil {
+				return BadField(fmt.Sprintf("%s[%d]", name, i), err.Error())
 			}
 		}
-		*to = out
 		return nil
 	}
 }
 
-// given notes that a field was there.
-func given(seen *bool, f field) field {
+// Given points to a value only if its field is there.
+func Given[T any](to **T, field func(*T) Field) Field {
 	return func(raw json.RawMessage) error {
-		*seen = true
-		return f(raw)
+		var value T
+		*to = &value
+		return field(&value)(raw)
 	}
 }

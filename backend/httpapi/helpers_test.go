@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -12,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqlstore"
@@ -20,14 +20,12 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-const testAdminToken = "adm_test_token_of_some_length"
-
 // world is the API over a real store, with a gateway's key to sign with.
 type world struct {
 	tb      testing.TB
 	server  http.Handler
 	signer  *identity.Signer
-	catalog *control.Catalog
+	tenants tenants
 	log     *bytes.Buffer
 	dir     string
 }
@@ -50,39 +48,41 @@ func newWorld(tb testing.TB) *world {
 			tb.Error(err)
 		}
 	})
-	catalog, err := control.Open(ctx, control.Options{DB: db, Plans: []tenant.Plan{"free", "premium"}})
-	check(err)
-	directory, err := control.NewDirectory(ctx, catalog)
-	check(err)
-	store, err := sqlstore.Open(ctx, sqlstore.Options{DB: db, Dir: dir, Route: directory.Route})
+	store, err := sqlstore.Open(ctx, sqlstore.Options{DB: db, Dir: dir})
 	check(err)
 	_, err = store.Migrate(ctx, tenant.Slug{}, petstore.Shared)
 	check(err)
-	catalog.UseStorage(store)
 	keyFile := filepath.Join(dir, "identity.key")
 	keys, err := identity.LoadOrCreateKeys(keyFile)
 	check(err)
 	jwks := filepath.Join(dir, "identity.jwks.json")
-	w := &world{tb: tb, catalog: catalog, log: &bytes.Buffer{}, dir: dir}
+	w := &world{tb: tb, tenants: tenants{}, log: &bytes.Buffer{}, dir: dir}
 	w.signer, err = identity.NewSigner(identity.SignerOptions{Keys: keys})
 	check(err)
 	w.server = New(Options{
-		Store: store, Catalog: catalog, Directory: directory,
-		Verifier:   identity.NewVerifier(identity.VerifierOptions{Keys: identity.FileKeys(jwks)}),
-		AdminToken: testAdminToken, CursorKey: bytes.Repeat([]byte{7}, 32),
-		SiteURL: func(s tenant.Slug) string { return "https://" + s.String() + ".example" },
-		Log:     slog.New(slog.NewJSONHandler(w.log, nil)),
+		Store: store, Tenants: w.tenants,
+		Verifier:  identity.NewVerifier(identity.VerifierOptions{Keys: identity.FileKeys(jwks)}),
+		CursorKey: bytes.Repeat([]byte{7}, 32), Ready: db.Ping, Log: slog.New(slog.NewJSONHandler(w.log, nil)),
 	})
-	for _, slug := range []string{"acme", "globex"} {
-		_, err := catalog.Create(ctx, control.New{Slug: slug, NoSamplePet: true}, "")
-		check(err)
+	for _, slug := range []tenant.Slug{tenant.MustSlug("acme"), tenant.MustSlug("globex")} {
+		check(store.Create(ctx, slug, petstore.Shared))
+		w.tenants[slug] = petstore.DefaultConfig()
 	}
-	check(directory.Refresh(ctx))
 	return w
 }
 
+// tenants are those that are served: the pet store needs no more to know.
+type tenants map[tenant.Slug]petstore.Config
+
+func (t tenants) Config(_ context.Context, slug tenant.Slug) (petstore.Config, error) {
+	if config, there := t[slug]; there {
+		return config, nil
+	}
+	return petstore.Config{}, tenant.ErrInactive
+}
+
 // identityOf signs as the gateway would, for a user who may change pets.
-func (w *world) identityOf(slug string) string { return w.sign(slug, "ann", roleEditor) }
+func (w *world) identityOf(slug string) string { return w.sign(slug, "ann", petstore.RoleEditor) }
 
 func (w *world) sign(slug, user string, roles ...string) string {
 	w.tb.Helper()
@@ -141,9 +141,6 @@ func (w *world) do(method, target, body string, changes ...func(*http.Request)) 
 func (w *world) as(slug string) func(*http.Request) {
 	return with(identity.HeaderName, w.identityOf(slug))
 }
-
-// operator is a request with the operator's credential.
-func operator(r *http.Request) { r.Header.Set("Authorization", "Bearer "+testAdminToken) }
 
 func with(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Add(name, value) }

@@ -1,24 +1,32 @@
 package httpapi
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
+	"slices"
 	"strings"
 
-	"github.com/caddy-tenancy/caddy-tenancy/backend/control"
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-// forTenant lets a request in that carries exactly one verified identity of a
+// Caller is who asks, as the gateway's signed identity says, and how that
+// tenant wants its pet store.
+type Caller struct {
+	identity.Claims
+	Config petstore.Config
+}
+
+// TenantHandler is a handler for a verified tenant.
+type TenantHandler func(w http.ResponseWriter, r *http.Request, c Caller) error
+
+// ForTenant lets a request in that carries exactly one verified identity of a
 // tenant that is active here. This is the only place where a request gets a
 // tenant.
-func (a *api) forTenant(h tenantHandler) handler {
+func (a *API) ForTenant(h TenantHandler) Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		values := r.Header.Values(identity.HeaderName)
 		if len(values) != 1 {
-			return newProblem(http.StatusUnauthorized, "a verified tenant identity is required")
+			return identity.ErrUnverified
 		}
 		claims, err := a.Verifier.Verify(values[0], a.Now())
 		if err != nil {
@@ -26,52 +34,26 @@ func (a *api) forTenant(h tenantHandler) handler {
 		}
 		// The gateway vouches for the name. Whether that tenant is served is
 		// checked again, since it may have been suspended a moment ago.
-		t := a.Directory.Lookup(claims.Tenant)
-		if t == nil || t.Status != tenant.Active {
-			// The gateway may know of a new tenant a moment before this process
-			// does. Only it can cause this look: the identity is verified.
-			a.refresh(r)
-			t = a.Directory.Lookup(claims.Tenant)
-		}
-		if t == nil || t.Status != tenant.Active {
-			return tenant.ErrInactive
+		config, err := a.Tenants.Config(r.Context(), claims.Tenant)
+		if err != nil {
+			return err
 		}
 		observed(r.Context()).tenant = claims.Tenant.String()
-		return h(w, r, claims)
+		return h(w, r, Caller{claims, config})
 	}
 }
 
-// notForTenants hides the routes of operators and gateways from whoever comes
-// through a tenant's site: the gateway adds the identity header there, and
-// nothing else does. Any value counts, also one that would not verify.
-func (a *api) notForTenants(h handler) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		if _, present := r.Header[http.CanonicalHeaderKey(identity.HeaderName)]; present {
-			return noSuchResource(w, r)
+// ForRoles is ForTenant for users who have one of the roles. The gateway has
+// verified that the user is the tenant's; what the user may do is decided here.
+func (a *API) ForRoles(h TenantHandler, roles ...string) Handler {
+	return a.ForTenant(func(w http.ResponseWriter, r *http.Request, c Caller) error {
+		switch {
+		case slices.ContainsFunc(roles, func(role string) bool { return slices.Contains(c.Roles, role) }):
+			return h(w, r, c)
+		case c.User == "" && len(c.Roles) == 0:
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			return NewProblem(http.StatusUnauthorized, "a token of the tenant is required")
 		}
-		return h(w, r)
-	}
-}
-
-// forAdmin lets a request in that carries the operator's credential.
-func (a *api) forAdmin(h handler) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		values := r.Header.Values("Authorization")
-		if len(values) != 1 || !sameToken(values[0], a.AdminToken) {
-			return newProblem(http.StatusUnauthorized, "the operator's credential is required")
-		}
-		ctx := control.WithActor(r.Context(), control.Actor{Name: "operator", RequestID: w.Header().Get("X-Request-ID")})
-		return h(w, r.WithContext(ctx))
-	}
-}
-
-// sameToken compares in a time that depends on neither side. The scheme's name
-// has no case (RFC 9110, section 11.1).
-func sameToken(header, token string) bool {
-	scheme, given, ok := strings.Cut(header, " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return false
-	}
-	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+		return NewProblem(http.StatusForbidden, "the role "+strings.Join(roles, " or ")+" is required")
+	})
 }

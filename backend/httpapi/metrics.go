@@ -82,10 +82,3 @@ func methodLabel(method string) string {
 	}
 	return "OTHER"
 }
-
-// serveMetrics is for the operator's network: like the operator's routes it
-// does not exist on a tenant's site.
-func (a *api) serveMetrics(w http.ResponseWriter, r *http.Request) error {
-	a.metrics.handler.ServeHTTP(w, r)
-	return nil
-}

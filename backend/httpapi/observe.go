@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -14,7 +15,7 @@ import (
 type observation struct {
 	route  string
 	tenant string // of a verified identity only
-	err    *problem
+	err    *Problem
 }
 
 type observationKey struct{}
@@ -30,7 +31,7 @@ func observed(ctx context.Context) *observation {
 
 // observe counts and logs every request and keeps a panic from ending the
 // program.
-func (a *api) observe(next http.Handler) http.Handler {
+func (a *API) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := a.Now()
 		seen := &observation{route: "/"}
@@ -46,7 +47,7 @@ func (a *api) observe(next http.Handler) http.Handler {
 			if v != nil {
 				a.Log.Error("handler panicked", "request_id", id, "panic", v, "stack", string(debug.Stack()))
 				if rec.status == 0 {
-					writeProblem(rec, newProblem(http.StatusInternalServerError, "the request could not be completed"))
+					writeProblem(rec, NewProblem(http.StatusInternalServerError, "the request could not be completed"))
 				}
 			}
 			took := a.Now().Sub(start)
@@ -57,18 +58,19 @@ func (a *api) observe(next http.Handler) http.Handler {
 	})
 }
 
-func (a *api) logRequest(r *http.Request, seen *observation, rec *recorder, id string, took time.Duration) {
+func (a *API) logRequest(r *http.Request, seen *observation, rec *recorder, id string, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
 	case rec.code() >= 500:
 		level = slog.LevelError
-	case seen.route == "/healthz" || seen.route == "/readyz" || seen.route == "/metrics" || seen.route == auditRoute && seen.err == nil:
+	case seen.route == "/healthz" || seen.route == "/readyz" || seen.route == "/metrics",
+		strings.HasPrefix(seen.route, "/internal/") && seen.err == nil:
 		level = slog.LevelDebug
 	}
 	// Every value of the client's is cut; the JSON handler escapes them.
 	attrs := []slog.Attr{
 		slog.String("request_id", id), slog.String("tenant", seen.tenant),
-		slog.String("method", clip(r.Method)), slog.String("route", seen.route), slog.String("path", clip(r.URL.Path)),
+		slog.String("method", Clip(r.Method)), slog.String("route", seen.route), slog.String("path", Clip(r.URL.Path)),
 		slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes), slog.Duration("duration", took),
 	}
 	if seen.err != nil && seen.err.cause != nil {
@@ -81,14 +83,10 @@ func (a *api) logRequest(r *http.Request, seen *observation, rec *recorder, id s
 // requestID takes the gateway's id when it is short and plain, or makes one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-ID")
-	if id == "" || len(id) > 64 {
+	if id == "" || len(id) > 64 || strings.ContainsFunc(id, func(c rune) bool {
+		return ('a' > c || c > 'z') && ('A' > c || c > 'Z') && ('0' > c || c > '9') && c != '-' && c != '_' && c != '.'
+	}) {
 		return rand.Text()
-	}
-	for i := range len(id) {
-		c := id[i]
-		if ('a' > c || c > 'z') && ('A' > c || c > 'Z') && ('0' > c || c > '9') && c != '-' && c != '_' && c != '.' {
-			return rand.Text()
-		}
 	}
 	return id
 }

@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 )
 
 // petJSON is a pet as clients see it.
@@ -39,34 +40,33 @@ func toJSON(p petstore.Pet) petJSON {
 
 // petFields are the fields that a client sets. All others of petJSON are the
 // server's, and so unknown here.
-func petFields(p *petstore.Pet) map[string]field {
-	return map[string]field{
-		"name": text(&p.Name), "species": text(&p.Species), "breed": optionalText(&p.Breed),
-		"tags": texts("tags", &p.Tags), "birth_date": optionalText(&p.BirthDate), "microchip_id": optionalText(&p.MicrochipID),
+func petFields(p *petstore.Pet) map[string]Field {
+	return map[string]Field{
+		"name": Text(&p.Name), "species": Text(&p.Species), "breed": OptionalText(&p.Breed),
+		"tags": Texts("tags", &p.Tags), "birth_date": OptionalText(&p.BirthDate), "microchip_id": OptionalText(&p.MicrochipID),
 	}
 }
 
-func (a *api) listPets(w http.ResponseWriter, r *http.Request, c identity.Claims) error {
+func (a *API) listPets(w http.ResponseWriter, r *http.Request, c Caller) error {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return badField("query", "expected well-formed parameters")
+		return BadField("query", "expected well-formed parameters")
 	}
 	for _, name := range []string{"species", "limit", "cursor"} {
 		if len(params[name]) > 1 {
-			return badField(name, "expected one value")
+			return BadField(name, "expected one value")
 		}
 	}
-	config := a.configOf(c.Tenant)
-	q := petstore.Query{Species: params.Get("species"), Limit: config.PageSize, WithDeleted: config.IncludeDeletedPets}
+	q := petstore.Query{Species: params.Get("species"), Limit: c.Config.PageSize, WithDeleted: c.Config.IncludeDeletedPets}
 	if s := params.Get("limit"); s != "" {
 		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 || q.Limit > petstore.MaxPage {
-			return badField("limit", "expected 1 to "+strconv.Itoa(petstore.MaxPage))
+			return BadField("limit", "expected 1 to "+strconv.Itoa(petstore.MaxPage))
 		}
 	}
 	if s := params.Get("cursor"); s != "" {
 		after, ok := a.cursors.open(c.Tenant, q.Species, s)
 		if !ok {
-			return badField("cursor", "expected a cursor of this listing")
+			return BadField("cursor", "expected a cursor of this listing")
 		}
 		q.After = after
 	}
@@ -84,16 +84,15 @@ func (a *api) listPets(w http.ResponseWriter, r *http.Request, c identity.Claims
 	if page.More {
 		out.Next = a.cursors.seal(c.Tenant, q.Species, page.Pets[len(page.Pets)-1].ID)
 	}
-	writeJSON(w, http.StatusOK, out)
-	return nil
+	return WriteJSON(w, http.StatusOK, out)
 }
 
-func (a *api) createPet(w http.ResponseWriter, r *http.Request, c identity.Claims) error {
+func (a *API) createPet(w http.ResponseWriter, r *http.Request, c Caller) error {
 	var p petstore.Pet
-	if err := readObject(w, r, petFields(&p)); err != nil {
+	if err := ReadObject(w, r, petFields(&p)); err != nil {
 		return err
 	}
-	if err := a.allowed(c, p.Species); err != nil {
+	if err := allowed(c.Config, p.Species); err != nil {
 		return err
 	}
 	p, err := a.Store.Pets(c.Tenant).Create(r.Context(), p)
@@ -101,31 +100,29 @@ func (a *api) createPet(w http.ResponseWriter, r *http.Request, c identity.Claim
 		return err
 	}
 	w.Header().Set("Location", prefix(r, c)+"/api/pets/"+p.ID)
-	writeJSON(w, http.StatusCreated, toJSON(p))
-	return nil
+	return WriteJSON(w, http.StatusCreated, toJSON(p))
 }
 
 // prefix is where the gateway put the tenant in the path, if it did. Nothing
 // but the verified tenant's own name is believed.
-func prefix(r *http.Request, c identity.Claims) string {
+func prefix(r *http.Request, c Caller) string {
 	if own := "/" + c.Tenant.String(); r.Header.Get("X-Forwarded-Prefix") == own {
 		return own
 	}
 	return ""
 }
 
-func (a *api) getPet(w http.ResponseWriter, r *http.Request, c identity.Claims) error {
+func (a *API) getPet(w http.ResponseWriter, r *http.Request, c Caller) error {
 	p, err := a.Store.Pets(c.Tenant).Get(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, toJSON(p))
-	return nil
+	return WriteJSON(w, http.StatusOK, toJSON(p))
 }
 
-func (a *api) replacePet(w http.ResponseWriter, r *http.Request, c identity.Claims) error {
+func (a *API) replacePet(w http.ResponseWriter, r *http.Request, c Caller) error {
 	var given petstore.Pet
-	if err := readObject(w, r, petFields(&given)); err != nil {
+	if err := ReadObject(w, r, petFields(&given)); err != nil {
 		return err
 	}
 	return a.changePet(w, r, c, func(p *petstore.Pet) error {
@@ -137,7 +134,7 @@ func (a *api) replacePet(w http.ResponseWriter, r *http.Request, c identity.Clai
 
 // patchPet follows RFC 7396: absent fields stay, null empties. The body is
 // read once, before the transaction, and applied inside it.
-func (a *api) patchPet(w http.ResponseWriter, r *http.Request, c identity.Claims) error {
+func (a *API) patchPet(w http.ResponseWriter, r *http.Request, c Caller) error {
 	var scratch petstore.Pet
 	patch := map[string]json.RawMessage{}
 	fields := petFields(&scratch)
@@ -147,7 +144,7 @@ func (a *api) patchPet(w http.ResponseWriter, r *http.Request, c identity.Claims
 			return set(raw)
 		}
 	}
-	if err := readObject(w, r, fields); err != nil {
+	if err := ReadObject(w, r, fields); err != nil {
 		return err
 	}
 	return a.changePet(w, r, c, func(p *petstore.Pet) error {
@@ -161,26 +158,33 @@ func (a *api) patchPet(w http.ResponseWriter, r *http.Request, c identity.Claims
 	})
 }
 
-func (a *api) changePet(w http.ResponseWriter, r *http.Request, c identity.Claims, change func(*petstore.Pet) error) error {
+func (a *API) changePet(w http.ResponseWriter, r *http.Request, c Caller, change func(*petstore.Pet) error) error {
 	p, err := a.Store.Pets(c.Tenant).Change(r.Context(), r.PathValue("id"), func(p *petstore.Pet) error {
 		before := p.Species
 		if err := change(p); err != nil || p.Species == before {
 			return err
 		}
-		return a.allowed(c, p.Species)
+		return allowed(c.Config, p.Species)
 	})
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, toJSON(p))
-	return nil
+	return WriteJSON(w, http.StatusOK, toJSON(p))
 }
 
-func (a *api) deletePet(w http.ResponseWriter, r *http.Request, c identity.Claims) error {
+func (a *API) deletePet(w http.ResponseWriter, r *http.Request, c Caller) error {
 	err := a.Store.Pets(c.Tenant).Delete(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// allowed refuses a species that the tenant's configuration leaves out.
+func allowed(c petstore.Config, species string) error {
+	if len(c.AllowedSpecies) == 0 || slices.Contains(c.AllowedSpecies, species) {
+		return nil
+	}
+	return BadField("species", "expected one of "+strings.Join(c.AllowedSpecies, ", "))
 }

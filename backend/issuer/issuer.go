@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -19,12 +20,6 @@ const Name = "petstore"
 
 // Audience is the "aud" of every token.
 const Audience = "petstore-api"
-
-// Roles that the pet store knows. Reading needs none.
-const (
-	Editor = "editor" // may change pets
-	Admin  = "admin"  // may change pets and the tenant's configuration
-)
 
 // MaxTTL is the longest life of a token.
 const MaxTTL = 24 * time.Hour
@@ -53,7 +48,7 @@ func (i *Issuer) JWKS() []byte { return i.keys.JWKS() }
 type Grant struct {
 	Tenant tenant.Slug
 	User   string   // who; not empty
-	Roles  []string // any of Editor and Admin
+	Roles  []string // any of the pet store's
 	TTL    time.Duration
 }
 
@@ -81,8 +76,8 @@ func (i *Issuer) Mint(g Grant, id string, now time.Time) (string, error) {
 		return "", fmt.Errorf("making a token: life %v; expected more than 0 and at most %v", g.TTL, MaxTTL)
 	}
 	for _, role := range g.Roles {
-		if role != Editor && role != Admin {
-			return "", fmt.Errorf("making a token: unknown role %q; expected %s or %s", role, Editor, Admin)
+		if role != petstore.RoleEditor && role != petstore.RoleAdmin {
+			return "", fmt.Errorf("making a token: unknown role %q; expected %s or %s", role, petstore.RoleEditor, petstore.RoleAdmin)
 		}
 	}
 	return i.keys.SignJWT("at+jwt", claims{

@@ -55,6 +55,13 @@ func (e *Invalid) Error() string {
 // Unwrap returns [ErrInvalid].
 func (e *Invalid) Unwrap() error { return ErrInvalid }
 
+// InvalidField is an [*Invalid] with one problem.
+func InvalidField(field, format string, args ...any) error {
+	var e Invalid
+	e.Add(field, format, args...)
+	return &e
+}
+
 // Add notes one more problem.
 func (e *Invalid) Add(field, format string, args ...any) {
 	e.Fields = append(e.Fields, FieldError{field, fmt.Sprintf(format, args...)})

@@ -1,7 +1,14 @@
+// Package petstore is the domain: what a pet is, what can be done with a
+// tenant's pets, and which errors doing so has. It knows no SQL and no HTTP.
+//
+// [Store.Pets] is the only door to the data. It takes the tenant, and nothing
+// behind it does: there is no method that takes a tenant and a pet's id
+// together, so no caller can pair one tenant with another's pet.
 package petstore
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -66,4 +73,31 @@ type Page struct {
 	Pets []Pet
 	// More says that further pets follow the last one here.
 	More bool
+}
+
+// Isolation is how far one tenant's rows are kept from another's.
+type Isolation string
+
+// The three strategies.
+const (
+	// Shared keeps all tenants in the same tables.
+	Shared Isolation = "shared"
+	// Schema gives each tenant its own tables beside the others'.
+	Schema Isolation = "schema"
+	// Database gives each tenant its own database.
+	Database Isolation = "database"
+)
+
+// Isolations are all strategies, from the least to the most apart.
+var Isolations = []Isolation{Shared, Schema, Database}
+
+// ParseIsolation reads a strategy by name. The error wraps [ErrInvalid] and
+// lists the names.
+func ParseIsolation(s string) (Isolation, error) {
+	for _, i := range Isolations {
+		if string(i) == s {
+			return i, nil
+		}
+	}
+	return "", fmt.Errorf("parsing isolation %.40q: %w: expected shared, schema or database", s, ErrInvalid)
 }

@@ -52,15 +52,23 @@ func New(servers ...string) (*DNS, error) {
 }
 
 // TXT implements control.Resolver. A CNAME at the name is followed by the
-// resolver, so that customers can hand the challenge over to somebody else.
+// resolver, so that customers can hand the challenge over to somebody else. Only
+// records of the name at the end of that chain count: what else a server sends
+// along proves nothing about this name.
 func (d *DNS) TXT(ctx context.Context, name string) ([]string, error) {
 	answer, err := d.ask(ctx, name, dns.TypeTXT)
 	if err != nil {
 		return nil, err
 	}
+	owner := dns.Fqdn(name)
+	for range answer { // a chain is no longer than that
+		if target := cname(answer, owner); target != "" {
+			owner = target
+		}
+	}
 	var texts []string
 	for _, rr := range answer {
-		if txt, ok := rr.(*dns.TXT); ok {
+		if txt, ok := rr.(*dns.TXT); ok && strings.EqualFold(txt.Hdr.Name, owner) {
 			texts = append(texts, strings.Join(txt.Txt, ""))
 		}
 	}
@@ -70,16 +78,24 @@ func (d *DNS) TXT(ctx context.Context, name string) ([]string, error) {
 	return texts, nil
 }
 
+// cname is where the owner's CNAME record points; "" if there is none.
+func cname(answer []dns.RR, owner string) string {
+	for _, rr := range answer {
+		if cname, ok := rr.(*dns.CNAME); ok && strings.EqualFold(cname.Hdr.Name, owner) {
+			return cname.Target
+		}
+	}
+	return ""
+}
+
 // CNAME implements control.Resolver: the first step only.
 func (d *DNS) CNAME(ctx context.Context, name string) (string, error) {
 	answer, err := d.ask(ctx, name, dns.TypeCNAME)
 	if err != nil {
 		return "", err
 	}
-	for _, rr := range answer {
-		if cname, ok := rr.(*dns.CNAME); ok && strings.EqualFold(cname.Hdr.Name, dns.Fqdn(name)) {
-			return strings.ToLower(strings.TrimSuffix(cname.Target, ".")), nil
-		}
+	if target := cname(answer, dns.Fqdn(name)); target != "" {
+		return strings.ToLower(strings.TrimSuffix(target, ".")), nil
 	}
 	return "", fmt.Errorf("asking for the CNAME record of %q: %w", name, control.ErrNoRecord)
 }

@@ -148,3 +148,39 @@ func TestResolversAreAddresses(t *testing.T) {
 		t.Errorf("the system's: %v", err)
 	}
 }
+
+func TestARecordOfAnotherNameProvesNothing(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer []string
+		want   string
+	}{
+		"another owner":             {[]string{`evil.example. TXT "stolen"`}, ""},
+		"a name above":              {[]string{`example. TXT "stolen"`}, ""},
+		"beside its own":            {[]string{`a.example. TXT "own"`, `evil.example. TXT "stolen"`}, "own"},
+		"another case of its own":   {[]string{`A.Example. TXT "own"`}, "own"},
+		"the end of a chain":        {[]string{`a.example. CNAME b.example.`, `b.example. CNAME c.example.`, `c.example. TXT "own"`}, "own"},
+		"a chain in another order":  {[]string{`c.example. TXT "own"`, `b.example. CNAME c.example.`, `a.example. CNAME b.example.`}, "own"},
+		"the middle of a chain":     {[]string{`a.example. CNAME b.example.`, `b.example. CNAME c.example.`, `b.example. TXT "stolen"`}, ""},
+		"a chain of somebody else":  {[]string{`x.example. CNAME b.example.`, `b.example. TXT "stolen"`}, ""},
+		"a chain that goes in ring": {[]string{`a.example. CNAME b.example.`, `b.example. CNAME a.example.`, `c.example. TXT "stolen"`}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
+				m := new(dns.Msg)
+				m.SetReply(q)
+				for _, s := range test.answer {
+					m.Answer = append(m.Answer, record(t, s))
+				}
+				_ = w.WriteMsg(m)
+			})
+			d, err := resolver.New(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := d.TXT(t.Context(), "a.example")
+			if strings.Join(got, " ") != test.want || (test.want == "") != errors.Is(err, control.ErrNoRecord) {
+				t.Errorf("got %q, %v, expected %q", got, err, test.want)
+			}
+		})
+	}
+}

@@ -22,9 +22,6 @@ import (
 var (
 	// ErrUnique means that a row of that key is there already.
 	ErrUnique = errors.New("key exists")
-	// ErrReference means that a row that must be there is missing, or that one
-	// that is referred to cannot go.
-	ErrReference = errors.New("reference violated")
 	// ErrNoTable means that a table or column is missing.
 	ErrNoTable = errors.New("no such table or column")
 	// ErrNoDatabase means that the database itself is missing.
@@ -48,7 +45,7 @@ func Classify(err error) error {
 }
 
 func classified(err error) bool {
-	for _, class := range []error{ErrUnique, ErrReference, ErrNoTable, ErrNoDatabase, ErrDenied, petstore.ErrUnavailable} {
+	for _, class := range []error{ErrUnique, ErrNoTable, ErrNoDatabase, ErrDenied, petstore.ErrUnavailable} {
 		if errors.Is(err, class) {
 			return true
 		}
@@ -84,8 +81,6 @@ func sqliteClass(err *sqlite.Error) error {
 	switch err.Code() {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 		return ErrUnique
-	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-		return ErrReference
 	}
 	switch err.Code() & 0xff {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR,
@@ -107,8 +102,6 @@ func postgresClass(code string) error {
 	switch code {
 	case "23505":
 		return ErrUnique
-	case "23503":
-		return ErrReference
 	case "42P01", "42703", "3F000":
 		return ErrNoTable
 	case "42501":

@@ -1,3 +1,10 @@
+// Package sqldb opens the two engines, SQLite and Postgres, and hides the few
+// differences between them that are not about tenants: how a transaction
+// begins, what an error means, where a migration's version is kept.
+//
+// SQL is written once for both. Placeholders are $1, $2, ..., which both
+// engines read; times are whole microseconds since 1970 in BIGINT columns;
+// truth values are the integers 0 and 1.
 package sqldb
 
 import (
@@ -27,13 +34,6 @@ type DB struct {
 	// connection, since the file takes one writer at a time and waiting in Go
 	// is fairer than waiting for the file's lock.
 	write, read *sql.DB
-}
-
-// Conn is a connection inside a transaction.
-type Conn interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // View runs f in a transaction that only reads. Errors are in the vocabulary
@@ -171,10 +171,8 @@ func begin(e Engine, write bool) string {
 	switch {
 	case e == SQLite && write:
 		return "BEGIN IMMEDIATE"
-	case e == SQLite:
-		return "BEGIN"
-	case write:
-		return "BEGIN"
+	case e == Postgres && !write:
+		return "BEGIN READ ONLY"
 	}
-	return "BEGIN READ ONLY"
+	return "BEGIN"
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"io/fs"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -14,18 +16,33 @@ import (
 type Migrator struct{ p *goose.Provider }
 
 // NewMigrator reads the migrations in fsys; table holds the versions applied.
-// The caller closes db after use.
+// A file whose name ends in "_sqlite.sql" or "_postgres.sql" is for that engine
+// only. The caller closes db after use.
 func NewMigrator(db *sql.DB, e Engine, fsys fs.FS, table string) (*Migrator, error) {
-	dialect := goose.DialectSQLite3
+	dialect, other := goose.DialectSQLite3, Postgres
 	if e == Postgres {
-		dialect = goose.DialectPostgres
+		dialect, other = goose.DialectPostgres, SQLite
 	}
-	p, err := goose.NewProvider(dialect, db, fsys,
+	excluded, err := fs.Glob(fsys, "*_"+string(other)+".sql")
+	if err != nil {
+		return nil, fmt.Errorf("reading migrations: %w", err)
+	}
+	p, err := goose.NewProvider(dialect, db, fsys, goose.WithExcludeNames(excluded),
 		goose.WithTableName(table), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return nil, fmt.Errorf("reading migrations: %w", err)
 	}
 	return &Migrator{p}, nil
+}
+
+// Newest is the highest number among the migrations in fsys.
+func Newest(fsys fs.FS) (int64, error) {
+	names, err := fs.Glob(fsys, "*.sql") // sorted
+	if err != nil || len(names) == 0 {
+		return 0, fmt.Errorf("reading migrations: found %d: %w", len(names), err)
+	}
+	number, _, _ := strings.Cut(names[len(names)-1], "_")
+	return strconv.ParseInt(number, 10, 64)
 }
 
 // Several processes that start at once race to make the same tables. Each
@@ -35,24 +52,21 @@ const (
 	upWait  = 200 * time.Millisecond
 )
 
-// Up applies what is pending and returns the version reached and how many
-// migrations ran. Each migration is one transaction.
-func (m *Migrator) Up(ctx context.Context) (version int64, ran int, err error) {
+// Up applies what is pending, each migration in one transaction, and returns
+// the version reached.
+func (m *Migrator) Up(ctx context.Context) (version int64, err error) {
 	for try := 1; ; try++ {
-		results, err := m.p.Up(ctx)
-		if err == nil {
-			version, err := m.p.GetDBVersion(ctx)
-			return version, len(results), Classify(err)
+		if _, err = m.p.Up(ctx); err == nil {
+			version, err = m.p.GetDBVersion(ctx)
+			return version, Classify(err)
 		}
 		if try == upTries {
-			return 0, 0, fmt.Errorf("migrating: %w", Classify(err))
+			return 0, fmt.Errorf("migrating: %w", Classify(err))
 		}
-		wait := time.NewTimer(upWait)
 		select {
-		case <-wait.C:
+		case <-time.After(upWait):
 		case <-ctx.Done():
-			wait.Stop()
-			return 0, 0, ctx.Err()
+			return 0, ctx.Err()
 		}
 	}
 }
@@ -61,10 +75,4 @@ func (m *Migrator) Up(ctx context.Context) (version int64, ran int, err error) {
 func (m *Migrator) UpTo(ctx context.Context, to int64) error {
 	_, err := m.p.UpTo(ctx, to)
 	return Classify(err)
-}
-
-// Versions returns the version that is applied and the newest there is.
-func (m *Migrator) Versions(ctx context.Context) (current, target int64, err error) {
-	current, target, err = m.p.GetVersions(ctx)
-	return current, target, Classify(err)
 }

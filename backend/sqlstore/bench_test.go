@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -54,7 +55,7 @@ func measure(b *testing.B, s *Store, i petstore.Isolation, n int) {
 		b.ReportMetric(ms(time.Since(start))/float64(n), "ms/setup")
 
 		start = time.Now()
-		if !p.one() {
+		if !p.shared() {
 			inParallel(b, slugs, func(t tenant.Slug) error {
 				_, err := s.Migrate(ctx, t, i)
 				return err
@@ -100,18 +101,19 @@ func measure(b *testing.B, s *Store, i petstore.Isolation, n int) {
 }
 
 // older makes t's tables in the version before the newest.
-func older(ctx context.Context, s *Store, p place, t tenant.Slug) error {
-	if err := p.create(ctx, t); err != nil {
+func older(ctx context.Context, s *Store, p *place, t tenant.Slug) error {
+	if err := p.engine.create(ctx, p.isolation, t); err != nil {
 		return err
 	}
-	if !p.one() {
-		err := withMigrator(ctx, p, t, func(m *migrator) error {
-			if err := m.UpTo(ctx, s.target-1); err != nil || m.after == nil {
-				return err
-			}
-			return m.after(ctx)
-		})
+	if !p.shared() {
+		m, err := p.engine.migrator(ctx, p.isolation, t)
 		if err != nil {
+			return err
+		}
+		if err = m.UpTo(ctx, s.target-1); err == nil && m.after != nil {
+			err = m.after(ctx)
+		}
+		if err := errors.Join(err, m.close()); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,7 @@ func (s *Store) Make(ctx context.Context, t tenant.Slug, i petstore.Isolation) e
 	if err != nil {
 		return err
 	}
-	if err := p.create(ctx, t); err != nil {
+	if err := p.engine.create(ctx, i, t); err != nil {
 		return fmt.Errorf("creating the place of tenant %q: %w", t, err)
 	}
 	return nil
@@ -52,14 +52,11 @@ func (s *Store) setState(ctx context.Context, t tenant.Slug, i petstore.Isolatio
 		return err
 	}
 	err = p.update(ctx, t, func(c sqldb.Conn) error {
-		result, err := c.ExecContext(ctx, spaceSet, t.String(), state)
-		if err != nil {
-			return err
+		n, err := sqldb.Affected(ctx, c, spaceSet, t.String(), state)
+		if err == nil && n == 0 {
+			return petstore.ErrNoTenant
 		}
-		if n, err := result.RowsAffected(); err != nil || n == 1 {
-			return err
-		}
-		return petstore.ErrNoTenant
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("making the place of tenant %q %s: %w", t, state, err)
@@ -78,21 +75,14 @@ func (s *Store) Rows(ctx context.Context, t tenant.Slug, i petstore.Isolation, f
 		if err := s.check(ctx, c, p, t, false); err != nil {
 			return err
 		}
-		rows, err := c.QueryContext(ctx, petsAll, t.String())
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		for rows.Next() {
-			pet, err := scanPet(rows, t)
+		owner := pets{s, t}
+		return sqldb.Each(ctx, c, func(scan sqldb.Scan) error {
+			pet, err := owner.scan(scan)
 			if err != nil {
 				return err
 			}
-			if err := f(pet); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
+			return f(pet)
+		}, petsAll, t.String())
 	})
 	if err != nil {
 		return fmt.Errorf("reading all pets of tenant %q: %w", t, err)
@@ -122,8 +112,7 @@ func (s *Store) Load(ctx context.Context, t tenant.Slug, i petstore.Isolation, a
 			if err := pet.Validate(s.now()); err != nil {
 				return fmt.Errorf("loading pet %q: %w", pet.ID, err)
 			}
-			_, err := c.ExecContext(ctx, s.sql.insert, columnsOf(t, pet)...)
-			return err
+			return sqldb.Exec(ctx, c, s.sql.insert, columnsOf(t, pet)...)
 		})
 	})
 	if err != nil {

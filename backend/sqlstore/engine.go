@@ -2,38 +2,30 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
-// engine is what the strategies need to know about SQLite or Postgres. Its
-// methods that create and drop may be repeated.
+// engine is what SQLite and Postgres do differently, for each strategy. What
+// creates and drops may be repeated.
 type engine interface {
-	// inShared prepares a transaction in the tables that all tenants share.
-	inShared(t tenant.Slug) sqldb.Setup
-	// migrateShared opens those tables for migrations.
-	migrateShared(ctx context.Context) (*migrator, error)
-
-	// schemas is the pool whose connections inSchema prepares.
-	schemas() *sqldb.DB
-	// inSchema prepares a transaction in t's own tables.
-	inSchema(t tenant.Slug) sqldb.Setup
-	// createSchema and dropSchema make and remove what holds those tables.
-	createSchema(ctx context.Context, t tenant.Slug) error
-	dropSchema(ctx context.Context, t tenant.Slug) error
-	migrateSchema(ctx context.Context, t tenant.Slug) (*migrator, error)
-
-	// openDatabase opens t's own database, or returns petstore.ErrNoTenant.
-	openDatabase(ctx context.Context, t tenant.Slug) (*sqldb.DB, error)
-	// inDatabase prepares a transaction there.
-	inDatabase(t tenant.Slug) sqldb.Setup
-	createDatabase(ctx context.Context, t tenant.Slug) error
-	dropDatabase(ctx context.Context, t tenant.Slug) error
-	migrateDatabase(ctx context.Context, t tenant.Slug) (*migrator, error)
-
+	// pool is the database in which the tables of a strategy are that gives
+	// tenants no database of their own.
+	pool(i petstore.Isolation) *sqldb.DB
+	// open opens t's own database, or returns petstore.ErrNoTenant.
+	open(ctx context.Context, t tenant.Slug) (*sqldb.DB, error)
+	// in prepares a transaction there, in which the unqualified names of tables
+	// are those that hold t's rows.
+	in(i petstore.Isolation, t tenant.Slug) sqldb.Setup
+	// create makes what holds t's tables, if it is missing, up to but without
+	// the tables themselves. drop removes it with all that is in it. What
+	// tenants share is left alone by both.
+	create(ctx context.Context, i petstore.Isolation, t tenant.Slug) error
+	drop(ctx context.Context, i petstore.Isolation, t tenant.Slug) error
+	// migrator opens t's tables for migrations. The caller closes it.
+	migrator(ctx context.Context, i petstore.Isolation, t tenant.Slug) (*migrator, error)
 	// gone says whether an error on the way to t's place means that the place
 	// does not exist.
 	gone(err error, i petstore.Isolation, t tenant.Slug) bool
@@ -49,20 +41,52 @@ type migrator struct {
 	close func() error
 }
 
-// up applies what is pending and returns the version reached.
-func (m *migrator) up(ctx context.Context) (version int64, ran int, err error) {
-	version, ran, err = m.Up(ctx)
-	if err == nil && m.after != nil {
-		err = m.after(ctx)
-	}
-	return version, ran, err
+// place is one strategy on one engine: where tenants' tables are, and the wall
+// behind the predicate that every statement has.
+//
+// Shared keeps all tenants in the same tables; the wall is, on Postgres, row
+// level security under an ordinary role, and on SQLite the guard test over the
+// statements. Schema gives each tenant its own tables, which a connection sees
+// for the time of one transaction. Database gives each tenant a database of its
+// own, of which a bounded number is open at one time.
+type place struct {
+	engine    engine
+	isolation petstore.Isolation
+	handles   *handles // of the tenants' own databases
 }
 
-// withMigrator opens t's tables at p, runs f and closes them.
-func withMigrator(ctx context.Context, p place, t tenant.Slug, f func(*migrator) error) error {
-	m, err := p.migrator(ctx, t)
-	if err != nil {
+func newPlace(e engine, i petstore.Isolation, most int) *place {
+	return &place{engine: e, isolation: i, handles: newHandles(most, e.open)}
+}
+
+// shared reports whether all tenants have the same tables.
+func (p *place) shared() bool { return p.isolation == petstore.Shared }
+
+// view and update run f in one transaction at t's place.
+func (p *place) view(ctx context.Context, t tenant.Slug, f func(sqldb.Conn) error) error {
+	return p.with(ctx, t, func(db *sqldb.DB) error { return db.ViewWith(ctx, p.engine.in(p.isolation, t), f) })
+}
+
+func (p *place) update(ctx context.Context, t tenant.Slug, f func(sqldb.Conn) error) error {
+	return p.with(ctx, t, func(db *sqldb.DB) error { return db.UpdateWith(ctx, p.engine.in(p.isolation, t), f) })
+}
+
+func (p *place) with(ctx context.Context, t tenant.Slug, f func(*sqldb.DB) error) (err error) {
+	if p.isolation == petstore.Database {
+		err = p.handles.with(ctx, t, f)
+	} else {
+		err = f(p.engine.pool(p.isolation))
+	}
+	if err != nil && !p.shared() && p.engine.gone(err, p.isolation, t) {
+		return petstore.ErrNoTenant
+	}
+	return err
+}
+
+// drop removes t's tables, when no request uses them any more.
+func (p *place) drop(ctx context.Context, t tenant.Slug) error {
+	if err := p.handles.forget(ctx, t); err != nil {
 		return err
 	}
-	return errors.Join(f(m), m.close())
+	return p.engine.drop(ctx, p.isolation, t)
 }

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -16,33 +15,31 @@ import (
 // handle is closed while a request uses it, and no lock is held while one is
 // opened or closed. When all are in use, a request waits.
 type handles struct {
-	open  func(context.Context, tenant.Slug) (*sqldb.DB, error)
-	slots chan struct{} // one token for each database that is open or opening
+	open func(context.Context, tenant.Slug) (*sqldb.DB, error)
+	most int
 
 	mu     sync.Mutex
 	byName map[tenant.Slug]*handle
-	idle   *list.List    // of *handle, the one used last in front
-	freed  chan struct{} // closed and replaced when a handle becomes idle or goes
+	count  int           // of databases that are open, opening or closing
+	uses   int           // so far: the time by which handles are old
+	freed  chan struct{} // closed and replaced when somebody waiting may go on
 	closed bool
 }
 
-// handle is one open database.
+// handle is one open database. What has no comment is guarded by handles.mu.
 type handle struct {
 	t     tenant.Slug
 	ready chan struct{} // closed when db and err are set
 	done  chan struct{} // closed when the database is closed again
 	db    *sqldb.DB
 	err   error
-	users int           // guarded by handles.mu
-	place *list.Element // in idle, or nil; guarded by handles.mu
-	gone  bool          // forgotten: close it after its last user; guarded by handles.mu
+	users int
+	used  int  // the last of handles.uses
+	gone  bool // nobody finds it any more: it is closed after its last user
 }
 
 func newHandles(most int, open func(context.Context, tenant.Slug) (*sqldb.DB, error)) *handles {
-	return &handles{
-		open: open, slots: make(chan struct{}, most),
-		byName: make(map[tenant.Slug]*handle), idle: list.New(), freed: make(chan struct{}),
-	}
+	return &handles{open: open, most: most, byName: make(map[tenant.Slug]*handle), freed: make(chan struct{})}
 }
 
 // with runs f on t's database.
@@ -52,9 +49,21 @@ func (h *handles) with(ctx context.Context, t tenant.Slug, f func(*sqldb.DB) err
 		return err
 	}
 	defer h.release(got)
+	select {
+	case <-got.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if got.err != nil {
+		h.mu.Lock()
+		h.remove(got) // the next request tries again
+		h.mu.Unlock()
+		return got.err
+	}
 	return f(got.db)
 }
 
+// acquire finds t's handle, or makes one when there is room.
 func (h *handles) acquire(ctx context.Context, t tenant.Slug) (*handle, error) {
 	for {
 		h.mu.Lock()
@@ -62,32 +71,34 @@ func (h *handles) acquire(ctx context.Context, t tenant.Slug) (*handle, error) {
 			h.mu.Unlock()
 			return nil, fmt.Errorf("opening the database of tenant %q: %w: the store is closed", t, petstore.ErrUnavailable)
 		}
-		if got := h.byName[t]; got != nil {
-			h.use(got)
-			h.mu.Unlock()
-			return h.await(ctx, got)
-		}
-		select {
-		case h.slots <- struct{}{}:
-			got := &handle{t: t, ready: make(chan struct{}), done: make(chan struct{}), users: 1}
+		got := h.byName[t]
+		fresh := got == nil && h.count < h.most
+		if fresh {
+			got = &handle{t: t, ready: make(chan struct{}), done: make(chan struct{})}
 			h.byName[t] = got
-			h.mu.Unlock()
-			// The others who wait for it must not fail because this one gave up.
-			got.db, got.err = h.open(context.WithoutCancel(ctx), t)
-			close(got.ready)
-			return h.await(ctx, got)
-		default:
+			h.count++
 		}
-		if oldest := h.idle.Back(); oldest != nil {
-			victim := oldest.Value.(*handle)
-			h.remove(victim)
+		if got != nil {
+			h.uses++
+			got.users, got.used = got.users+1, h.uses
 			h.mu.Unlock()
-			// A failure to close is not this request's: the slot is free.
-			_ = h.shut(victim)
-			continue
+			if fresh {
+				// The others who wait for it must not fail because this one gave up.
+				got.db, got.err = h.open(context.WithoutCancel(ctx), t)
+				close(got.ready)
+			}
+			return got, nil
+		}
+		oldest := h.oldest()
+		if oldest != nil {
+			h.remove(oldest)
 		}
 		freed := h.freed
 		h.mu.Unlock()
+		if oldest != nil {
+			_ = h.shut(oldest) // a failure to close is not this request's
+			continue
+		}
 		select {
 		case <-freed:
 		case <-ctx.Done():
@@ -96,82 +107,58 @@ func (h *handles) acquire(ctx context.Context, t tenant.Slug) (*handle, error) {
 	}
 }
 
-// await waits until the handle is open. A handle that failed to open is
-// removed, so that the next request tries again.
-func (h *handles) await(ctx context.Context, got *handle) (*handle, error) {
-	select {
-	case <-got.ready:
-	case <-ctx.Done():
-		h.release(got)
-		return nil, ctx.Err()
+// oldest is the handle that nobody has used for longest, or nil when all are in
+// use. It, remove and signal are called with mu held.
+func (h *handles) oldest() (oldest *handle) {
+	for _, got := range h.byName {
+		if got.users == 0 && (oldest == nil || got.used < oldest.used) {
+			oldest = got
+		}
 	}
-	if got.err == nil {
-		return got, nil
-	}
-	h.mu.Lock()
-	if h.byName[got.t] == got {
-		h.remove(got)
-		got.gone = true
-	}
-	h.mu.Unlock()
-	h.release(got)
-	return nil, got.err
-}
-
-// use and remove are called with mu held.
-func (h *handles) use(got *handle) {
-	got.users++
-	if got.place != nil {
-		h.idle.Remove(got.place)
-		got.place = nil
-	}
+	return oldest
 }
 
 func (h *handles) remove(got *handle) {
-	delete(h.byName, got.t)
-	if got.place != nil {
-		h.idle.Remove(got.place)
-		got.place = nil
+	got.gone = true
+	if h.byName[got.t] == got {
+		delete(h.byName, got.t)
 	}
+}
+
+func (h *handles) signal() {
+	close(h.freed)
+	h.freed = make(chan struct{})
 }
 
 func (h *handles) release(got *handle) {
 	h.mu.Lock()
 	got.users--
 	last := got.users == 0
-	closing := last && got.gone
-	if last && !got.gone {
-		got.place = h.idle.PushFront(got)
+	if last {
 		h.signal()
 	}
+	closing := last && got.gone
 	h.mu.Unlock()
 	if closing {
-		// The requests are answered; a failure to close has nobody to tell.
-		_ = h.shut(got)
+		_ = h.shut(got) // the requests are answered: there is nobody to tell
 	}
 }
 
-// shut closes a handle that nobody can reach any more and frees its slot.
-func (h *handles) shut(got *handle) error {
+// shut closes a handle that nobody can reach any more.
+func (h *handles) shut(got *handle) (err error) {
 	<-got.ready
-	var err error
 	if got.db != nil {
 		err = got.db.Close()
 	}
-	<-h.slots
-	close(got.done)
 	h.mu.Lock()
+	h.count--
 	h.signal()
 	h.mu.Unlock()
+	close(got.done)
 	if err != nil {
 		return fmt.Errorf("closing the database of tenant %q: %w", got.t, err)
 	}
 	return nil
-}
-
-func (h *handles) signal() {
-	close(h.freed)
-	h.freed = make(chan struct{})
 }
 
 // forget closes t's database and waits until the requests on it are done.
@@ -183,7 +170,6 @@ func (h *handles) forget(ctx context.Context, t tenant.Slug) error {
 		return nil
 	}
 	h.remove(got)
-	got.gone = true
 	idle := got.users == 0
 	h.mu.Unlock()
 	if idle {
@@ -197,9 +183,6 @@ func (h *handles) forget(ctx context.Context, t tenant.Slug) error {
 	}
 }
 
-// count returns how many databases are open or opening.
-func (h *handles) count() int { return len(h.slots) }
-
 // close closes the idle databases and has the others closed by their last
 // user.
 func (h *handles) close() error {
@@ -211,7 +194,6 @@ func (h *handles) close() error {
 			idle = append(idle, got)
 		}
 		h.remove(got)
-		got.gone = true
 	}
 	h.mu.Unlock()
 	var all error

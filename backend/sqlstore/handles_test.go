@@ -17,8 +17,7 @@ import (
 func smallStore(t *testing.T, tenants, open int) (*Store, []tenant.Slug) {
 	t.Helper()
 	s := sqliteStore(t, petstore.Database)
-	p := s.places[petstore.Database].(*database)
-	s.places[petstore.Database] = newDatabase(p.engine, open)
+	s.places[petstore.Database] = newPlace(s.places[petstore.Database].engine, petstore.Database, open)
 	slugs := make([]tenant.Slug, tenants)
 	for i := range slugs {
 		slugs[i] = tenant.MustSlug(fmt.Sprint("t-", i))
@@ -35,7 +34,7 @@ func smallStore(t *testing.T, tenants, open int) (*Store, []tenant.Slug) {
 func TestManyTenantsShareFewHandles(t *testing.T) {
 	const most = 3
 	s, slugs := smallStore(t, 12, most)
-	handles := s.places[petstore.Database].(*database).handles
+	handles := s.places[petstore.Database].handles
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
@@ -45,7 +44,7 @@ func TestManyTenantsShareFewHandles(t *testing.T) {
 				if err != nil || len(page.Pets) != 1 || page.Pets[0].Name != slug.String() {
 					t.Errorf("tenant %q: got %v, %v", slug, page, err)
 				}
-				if n := handles.count(); n > most {
+				if n := handles.opened(); n > most {
 					t.Errorf("%d databases open, expected at most %d", n, most)
 				}
 			}
@@ -100,11 +99,18 @@ func TestRemovalWaitsForRequestsAndNoHandleLeaks(t *testing.T) {
 	if _, err := s.Pets(slugs[0]).List(t.Context(), petstore.Query{}); !errors.Is(err, petstore.ErrNoTenant) {
 		t.Errorf("got error %v, expected ErrNoTenant", err)
 	}
-	handles := s.places[petstore.Database].(*database).handles
+	handles := s.places[petstore.Database].handles
 	if err := handles.close(); err != nil {
 		t.Fatal(err)
 	}
-	if n := handles.count(); n != 0 {
+	if n := handles.opened(); n != 0 {
 		t.Errorf("%d slots still taken after closing", n)
 	}
+}
+
+// opened is the number of databases that are open, opening or closing.
+func (h *handles) opened() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.count
 }

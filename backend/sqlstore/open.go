@@ -2,13 +2,27 @@ package sqlstore
 
 import (
 	"context"
+	"embed"
+	"errors"
 	"fmt"
+	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
+
+//go:embed migrations/*.sql
+var embedded embed.FS
+
+// migrations make the tables that hold tenants' pets.
+var migrations, _ = fs.Sub(embedded, "migrations") // fails for no valid name
+
+// versionTable holds the numbers of the migrations applied, beside the tables
+// that they made.
+const versionTable = "tenant_schema_versions"
 
 // Options shape a [Store].
 type Options struct {
@@ -32,7 +46,7 @@ type Options struct {
 // made by [Store.Migrate] and tenants by [Store.Create]. On Postgres it refuses
 // a role that row level security does not bind, with [ErrRole].
 func Open(ctx context.Context, o Options) (*Store, error) {
-	target, err := targetVersion(o.DB.Engine)
+	target, err := sqldb.Newest(migrations)
 	if err != nil {
 		return nil, err
 	}
@@ -54,18 +68,40 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{seen: &versions{}, route: o.Route, engine: o.DB.Engine, sql: petStatements, target: target, now: o.Now}
+	s := &Store{seen: &sync.Map{}, route: o.Route, engine: o.DB.Engine, sql: petStatements, target: target, now: o.Now, close: e.close,
+		places: map[petstore.Isolation]*place{}}
 	s.sql.getForChange = s.sql.get
 	if s.engine == sqldb.Postgres {
 		s.sql.getForChange += forUpdate
 	}
-	s.close = e.close
-	s.places = map[petstore.Isolation]place{
-		petstore.Shared:   &shared{db: o.DB, engine: e},
-		petstore.Schema:   &schema{engine: e},
-		petstore.Database: newDatabase(e, o.OpenDatabases),
+	for _, i := range petstore.Isolations {
+		s.places[i] = newPlace(e, i, o.OpenDatabases)
 	}
 	return s, nil
+}
+
+// Target is the version of the tables that this program's statements need.
+func (s *Store) Target() int64 { return s.target }
+
+// Migrate brings one set of tables up to date and returns the version reached:
+// t's own tables, or those that all tenants share.
+func (s *Store) Migrate(ctx context.Context, t tenant.Slug, i petstore.Isolation) (version int64, err error) {
+	p, err := s.place(i)
+	if err != nil {
+		return 0, err
+	}
+	m, err := p.engine.migrator(ctx, i, t)
+	if err == nil {
+		version, err = m.Up(ctx)
+		if err == nil && m.after != nil {
+			err = m.after(ctx)
+		}
+		err = errors.Join(err, m.close())
+	}
+	if err != nil {
+		return 0, fmt.Errorf("migrating the tables of tenant %q: %w", t, err)
+	}
+	return version, nil
 }
 
 // Create makes a place for t's pets, with its tables in the newest version. It
@@ -82,14 +118,13 @@ func (s *Store) createIn(ctx context.Context, t tenant.Slug, i petstore.Isolatio
 	if err := s.Make(ctx, t, i); err != nil {
 		return err
 	}
-	if !p.one() {
+	if !p.shared() {
 		if _, err := s.Migrate(ctx, t, i); err != nil {
 			return err
 		}
 	}
 	err = p.update(ctx, t, func(c sqldb.Conn) error {
-		_, err := c.ExecContext(ctx, spaceOpen, t.String(), state, micros(s.now()))
-		return err
+		return sqldb.Exec(ctx, c, spaceOpen, t.String(), state, sqldb.Micros(s.now()))
 	})
 	if err != nil {
 		return fmt.Errorf("opening the space of tenant %q: %w", t, err)
@@ -104,17 +139,15 @@ func (s *Store) Remove(ctx context.Context, t tenant.Slug, i petstore.Isolation)
 	if err != nil {
 		return err
 	}
-	if p.one() {
+	if p.shared() {
 		err = p.update(ctx, t, func(c sqldb.Conn) error {
-			for _, q := range []string{petsDelete, spaceDelete} {
-				if _, err := c.ExecContext(ctx, q, t.String()); err != nil {
-					return err
-				}
+			if err := sqldb.Exec(ctx, c, petsDelete, t.String()); err != nil {
+				return err
 			}
-			return nil
+			return sqldb.Exec(ctx, c, spaceDelete, t.String())
 		})
 	} else {
-		s.seen.forget(p, t)
+		s.seen.Delete(keyOf(p, t))
 		err = p.drop(ctx, t)
 	}
 	if err != nil {

@@ -18,7 +18,7 @@ func TestFullDiskIsUnavailableForWritesAndPassesWithoutARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	pets := s.Pets(slug)
-	writer := s.places[petstore.Shared].(*shared).db.Pool()
+	writer := s.places[petstore.Shared].engine.pool(petstore.Shared).Pool()
 	limit := func(pages int) {
 		t.Helper()
 		// The engine then fails as on a full disk: SQLITE_FULL.

@@ -25,8 +25,7 @@ func (p pets) List(ctx context.Context, q petstore.Query) (page petstore.Page, e
 		q.Limit = petstore.DefaultPage
 	}
 	if q.Limit < 1 || q.Limit > petstore.MaxPage {
-		return page, fmt.Errorf("listing pets: %w", &petstore.Invalid{Fields: []petstore.FieldError{
-			{Field: "limit", Problem: fmt.Sprintf("expected 1 to %d", petstore.MaxPage)}}})
+		return page, fmt.Errorf("listing pets: %w", petstore.InvalidField("limit", "expected 1 to %d", petstore.MaxPage))
 	}
 	query, args := p.store.sql.list, []any{p.tenant.String(), q.After, q.Limit + 1, flag(q.WithDeleted)}
 	if q.Species != "" {
@@ -36,21 +35,9 @@ func (p pets) List(ctx context.Context, q petstore.Query) (page petstore.Page, e
 		}
 		query, args = p.store.sql.listSpecies, append(args, q.Species)
 	}
-	err = p.store.view(ctx, p.tenant, func(c sqldb.Conn) error {
-		page = petstore.Page{}
-		rows, err := c.QueryContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // Err reports what matters
-		for rows.Next() {
-			pet, err := scanPet(rows, p.tenant)
-			if err != nil {
-				return err
-			}
-			page.Pets = append(page.Pets, pet)
-		}
-		return rows.Err()
+	err = p.store.view(ctx, p.tenant, func(c sqldb.Conn) (err error) {
+		page.Pets, err = sqldb.All(ctx, c, p.scan, query, args...)
+		return err
 	})
 	if err != nil {
 		return petstore.Page{}, fmt.Errorf("listing pets: %w", err)
@@ -66,7 +53,7 @@ func (p pets) Get(ctx context.Context, id string) (pet petstore.Pet, err error) 
 		return pet, fmt.Errorf("reading pet: %w", petstore.ErrNotFound)
 	}
 	err = p.store.view(ctx, p.tenant, func(c sqldb.Conn) (err error) {
-		pet, err = scanPet(c.QueryRowContext(ctx, p.store.sql.get, p.tenant.String(), id), p.tenant)
+		pet, err = p.scan(c.QueryRowContext(ctx, p.store.sql.get, p.tenant.String(), id).Scan)
 		return err
 	})
 	if err != nil {
@@ -84,8 +71,7 @@ func (p pets) Create(ctx context.Context, pet petstore.Pet) (petstore.Pet, error
 		pet.ID = petstore.NewID(now)
 	}
 	if !petstore.ValidID(pet.ID) {
-		return petstore.Pet{}, &petstore.Invalid{Fields: []petstore.FieldError{
-			{Field: "id", Problem: "expected 1 to 64 lower-case letters and digits"}}}
+		return petstore.Pet{}, petstore.InvalidField("id", "expected 1 to 64 lower-case letters and digits")
 	}
 	if err := pet.Validate(now); err != nil {
 		return petstore.Pet{}, err
@@ -93,8 +79,7 @@ func (p pets) Create(ctx context.Context, pet petstore.Pet) (petstore.Pet, error
 	pet.Tenant, pet.CreatedAt, pet.UpdatedAt, pet.DeletedAt = p.tenant, now, now, time.Time{}
 	pet.Tags = slices.Clone(pet.Tags)
 	err := p.store.update(ctx, p.tenant, func(c sqldb.Conn) error {
-		_, err := c.ExecContext(ctx, p.store.sql.insert, columnsOf(p.tenant, pet)...)
-		return err
+		return sqldb.Exec(ctx, c, p.store.sql.insert, columnsOf(p.tenant, pet)...)
 	})
 	switch {
 	case errors.Is(err, sqldb.ErrUnique):
@@ -110,7 +95,7 @@ func (p pets) Change(ctx context.Context, id string, change func(*petstore.Pet) 
 		return pet, fmt.Errorf("changing pet: %w", petstore.ErrNotFound)
 	}
 	err = p.store.update(ctx, p.tenant, func(c sqldb.Conn) error {
-		before, err := scanPet(c.QueryRowContext(ctx, p.store.sql.getForChange, p.tenant.String(), id), p.tenant)
+		before, err := p.scan(c.QueryRowContext(ctx, p.store.sql.getForChange, p.tenant.String(), id).Scan)
 		if err != nil {
 			return err
 		}
@@ -129,8 +114,7 @@ func (p pets) Change(ctx context.Context, id string, change func(*petstore.Pet) 
 		pet.Tenant, pet.ID, pet.CreatedAt, pet.DeletedAt = p.tenant, before.ID, before.CreatedAt, before.DeletedAt
 		pet.UpdatedAt = now
 		row := columnsOf(p.tenant, pet)
-		result, err := c.ExecContext(ctx, p.store.sql.update, append(row[:7:7], micros(now), pet.MicrochipID)...)
-		return oneRow(result, err)
+		return oneRow(sqldb.Affected(ctx, c, p.store.sql.update, append(row[:7:7], sqldb.Micros(now), pet.MicrochipID)...))
 	})
 	switch {
 	case errors.Is(err, sqldb.ErrUnique): // the microchip
@@ -146,7 +130,7 @@ func (p pets) Delete(ctx context.Context, id string) error {
 		return fmt.Errorf("deleting pet: %w", petstore.ErrNotFound)
 	}
 	err := p.store.update(ctx, p.tenant, func(c sqldb.Conn) error {
-		return oneRow(c.ExecContext(ctx, p.store.sql.softDelete, p.tenant.String(), id, micros(p.store.now())))
+		return oneRow(sqldb.Affected(ctx, c, p.store.sql.softDelete, p.tenant.String(), id, sqldb.Micros(p.store.now())))
 	})
 	if err != nil {
 		return fmt.Errorf("deleting pet %q: %w", id, err)
@@ -162,11 +146,7 @@ func (p pets) own(pet petstore.Pet) error {
 	return nil
 }
 
-func oneRow(result sql.Result, err error) error {
-	if err != nil {
-		return err
-	}
-	n, err := result.RowsAffected()
+func oneRow(n int64, err error) error {
 	if err == nil && n == 0 {
 		return petstore.ErrNotFound
 	}
@@ -180,50 +160,35 @@ func columnsOf(t tenant.Slug, pet petstore.Pet) []any {
 		tags, _ = json.Marshal(pet.Tags) // strings always marshal
 	}
 	return []any{t.String(), pet.ID, pet.Name, pet.Species, pet.Breed, string(tags), pet.BirthDate,
-		micros(pet.CreatedAt), micros(pet.UpdatedAt), micros(pet.DeletedAt), pet.MicrochipID}
+		sqldb.Micros(pet.CreatedAt), sqldb.Micros(pet.UpdatedAt), sqldb.Micros(pet.DeletedAt), pet.MicrochipID}
 }
 
-// scanPet reads one row and refuses it when it is not t's: the last guard
+// scan reads one row and refuses it when it is not the tenant's: the last guard
 // behind the predicate, the same on every engine.
-func scanPet(row interface{ Scan(...any) error }, t tenant.Slug) (petstore.Pet, error) {
+func (p pets) scan(scan sqldb.Scan) (petstore.Pet, error) {
 	var (
 		pet                       petstore.Pet
 		owner, tags               string
 		created, updated, deleted int64
 	)
-	err := row.Scan(&owner, &pet.ID, &pet.Name, &pet.Species, &pet.Breed, &tags, &pet.BirthDate, &created, &updated, &deleted, &pet.MicrochipID)
+	err := scan(&owner, &pet.ID, &pet.Name, &pet.Species, &pet.Breed, &tags, &pet.BirthDate, &created, &updated, &deleted, &pet.MicrochipID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return pet, petstore.ErrNotFound
 	}
 	if err != nil {
 		return pet, err
 	}
-	if owner != t.String() {
-		return petstore.Pet{}, fmt.Errorf("reading a pet of tenant %q as tenant %q: %w", owner, t, petstore.ErrForeignTenant)
+	if owner != p.tenant.String() {
+		return petstore.Pet{}, fmt.Errorf("reading a pet of tenant %q as tenant %q: %w", owner, p.tenant, petstore.ErrForeignTenant)
 	}
-	pet.Tenant = t
+	pet.Tenant = p.tenant
 	if tags != "[]" {
 		if err := json.Unmarshal([]byte(tags), &pet.Tags); err != nil {
 			return pet, fmt.Errorf("reading the tags of pet %q: %w", pet.ID, err)
 		}
 	}
-	pet.CreatedAt, pet.UpdatedAt, pet.DeletedAt = fromMicros(created), fromMicros(updated), fromMicros(deleted)
+	pet.CreatedAt, pet.UpdatedAt, pet.DeletedAt = sqldb.Time(created), sqldb.Time(updated), sqldb.Time(deleted)
 	return pet, nil
-}
-
-// micros is whole microseconds since 1970, and 0 for the zero time.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-func fromMicros(us int64) time.Time {
-	if us == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(us).UTC()
 }
 
 func flag(b bool) int {

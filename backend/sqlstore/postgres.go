@@ -39,13 +39,13 @@ const connectionsPerDatabase = 3
 func newPostgres(ctx context.Context, main *sqldb.DB, url, ownerURL string) (*postgres, error) {
 	e := &postgres{main: main, url: url, ownerURL: ownerURL}
 	err := main.View(ctx, func(c sqldb.Conn) error {
-		if err := c.QueryRowContext(ctx, `SELECT current_user, current_database()`).Scan(&e.role, &e.base); err != nil {
-			return err
-		}
-		return checkRole(ctx, c)
+		return c.QueryRowContext(ctx, `SELECT current_user, current_database()`).Scan(&e.role, &e.base)
 	})
+	if err == nil {
+		err = CheckRole(ctx, main)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("checking the Postgres role: %w", err)
+		return nil, err
 	}
 	if ownerURL != "" {
 		if e.owner, err = sqldb.OpenPostgresTool(ownerURL, sqldb.PostgresOptions{}); err != nil {
@@ -57,6 +57,18 @@ func newPostgres(ctx context.Context, main *sqldb.DB, url, ownerURL string) (*po
 
 // ErrRole means that the role could get around row level security.
 var ErrRole = errors.New("the role could bypass row level security; give petstore an ordinary role that owns no tables")
+
+// CheckRole refuses a role that row level security does not bind, with
+// [ErrRole]. It is asked before anything is made for the role, too.
+func CheckRole(ctx context.Context, db *sqldb.DB) error {
+	if db.Engine != sqldb.Postgres {
+		return nil
+	}
+	if err := db.View(ctx, func(c sqldb.Conn) error { return checkRole(ctx, c) }); err != nil {
+		return fmt.Errorf("checking the Postgres role: %w", err)
+	}
+	return nil
+}
 
 func checkRole(ctx context.Context, c sqldb.Conn) error {
 	var name string
@@ -99,24 +111,22 @@ func fit(prefix, name string) string {
 // as binds row level security to t. The slug needs no escaping by its grammar.
 func as(t tenant.Slug) string { return `; SET LOCAL app.tenant = '` + t.String() + `'` }
 
-func searching(schema string) string { return `; SET LOCAL search_path = ` + sqldb.Quote(schema) }
-
-func (e *postgres) inShared(t tenant.Slug) sqldb.Setup {
-	return sqldb.Setup{Inside: as(t) + searching(sharedSchema)}
+// schemaOf is where a strategy's tables are in their database.
+func schemaOf(i petstore.Isolation, t tenant.Slug) string {
+	if i == petstore.Schema {
+		return schemaName(t)
+	}
+	return sharedSchema
 }
 
-func (e *postgres) schemas() *sqldb.DB { return e.main }
+func (e *postgres) pool(petstore.Isolation) *sqldb.DB { return e.main }
 
-func (e *postgres) inSchema(t tenant.Slug) sqldb.Setup {
-	return sqldb.Setup{Inside: as(t) + searching(schemaName(t))}
-}
-
-func (e *postgres) openDatabase(_ context.Context, t tenant.Slug) (*sqldb.DB, error) {
+func (e *postgres) open(_ context.Context, t tenant.Slug) (*sqldb.DB, error) {
 	return sqldb.OpenPostgres(e.url, sqldb.PostgresOptions{Database: e.databaseName(t), Connections: connectionsPerDatabase})
 }
 
-func (e *postgres) inDatabase(t tenant.Slug) sqldb.Setup {
-	return sqldb.Setup{Inside: as(t) + searching(sharedSchema)}
+func (e *postgres) in(i petstore.Isolation, t tenant.Slug) sqldb.Setup {
+	return sqldb.Setup{Inside: as(t) + `; SET LOCAL search_path = ` + sqldb.Quote(schemaOf(i, t))}
 }
 
 func (e *postgres) gone(err error, _ petstore.Isolation, _ tenant.Slug) bool {

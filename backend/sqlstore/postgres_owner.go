@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -22,12 +23,24 @@ func (e *postgres) asOwner(ctx context.Context, statement string) error {
 	return sqldb.Classify(err)
 }
 
-func (e *postgres) createSchema(ctx context.Context, t tenant.Slug) error {
-	return e.asOwner(ctx, `CREATE SCHEMA IF NOT EXISTS `+sqldb.Quote(schemaName(t)))
+func (e *postgres) create(ctx context.Context, i petstore.Isolation, t tenant.Slug) error {
+	switch i {
+	case petstore.Schema:
+		return e.asOwner(ctx, `CREATE SCHEMA IF NOT EXISTS `+sqldb.Quote(schemaName(t)))
+	case petstore.Database:
+		return e.createDatabase(ctx, t)
+	}
+	return nil
 }
 
-func (e *postgres) dropSchema(ctx context.Context, t tenant.Slug) error {
-	return e.asOwner(ctx, `DROP SCHEMA IF EXISTS `+sqldb.Quote(schemaName(t))+` CASCADE`)
+func (e *postgres) drop(ctx context.Context, i petstore.Isolation, t tenant.Slug) error {
+	switch i {
+	case petstore.Schema:
+		return e.asOwner(ctx, `DROP SCHEMA IF EXISTS `+sqldb.Quote(schemaName(t))+` CASCADE`)
+	case petstore.Database:
+		return e.asOwner(ctx, `DROP DATABASE IF EXISTS `+sqldb.Quote(e.databaseName(t))+` WITH (FORCE)`)
+	}
+	return nil
 }
 
 // createDatabase makes a database that only its owner and the ordinary role
@@ -63,28 +76,18 @@ func (e *postgres) createDatabase(ctx context.Context, t tenant.Slug) error {
 	return errors.Join(sqldb.Classify(err), db.Close())
 }
 
-func (e *postgres) dropDatabase(ctx context.Context, t tenant.Slug) error {
-	return e.asOwner(ctx, `DROP DATABASE IF EXISTS `+sqldb.Quote(e.databaseName(t))+` WITH (FORCE)`)
-}
-
-func (e *postgres) migrateShared(ctx context.Context) (*migrator, error) {
-	if err := e.asOwner(ctx, `CREATE SCHEMA IF NOT EXISTS `+sqldb.Quote(sharedSchema)); err != nil {
-		return nil, err
-	}
-	return e.migrate(ctx, e.base, sharedSchema)
-}
-
-func (e *postgres) migrateSchema(ctx context.Context, t tenant.Slug) (*migrator, error) {
-	return e.migrate(ctx, e.base, schemaName(t))
-}
-
-func (e *postgres) migrateDatabase(ctx context.Context, t tenant.Slug) (*migrator, error) {
-	return e.migrate(ctx, e.databaseName(t), sharedSchema)
-}
-
-// migrate opens one schema of one database for migrations. Afterwards the
+// migrator opens one schema of one database for migrations. Afterwards the
 // ordinary role may use the tables, and read which version they have.
-func (e *postgres) migrate(ctx context.Context, database, schema string) (*migrator, error) {
+func (e *postgres) migrator(ctx context.Context, i petstore.Isolation, t tenant.Slug) (*migrator, error) {
+	database, schema := e.base, schemaOf(i, t)
+	switch i {
+	case petstore.Shared:
+		if err := e.asOwner(ctx, `CREATE SCHEMA IF NOT EXISTS `+sqldb.Quote(schema)); err != nil {
+			return nil, err
+		}
+	case petstore.Database:
+		database = e.databaseName(t)
+	}
 	if e.owner == nil {
 		return nil, errNoOwner
 	}
@@ -92,7 +95,7 @@ func (e *postgres) migrate(ctx context.Context, database, schema string) (*migra
 	if err != nil {
 		return nil, err
 	}
-	m, err := sqldb.NewMigrator(db, sqldb.Postgres, migrationsFor(sqldb.Postgres), versionTable)
+	m, err := sqldb.NewMigrator(db, sqldb.Postgres, migrations, versionTable)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

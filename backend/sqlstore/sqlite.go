@@ -46,51 +46,50 @@ func (e *sqlite) file(kind petstore.Isolation, t tenant.Slug) string {
 	return filepath.Join(e.dir, string(kind), t.String()+".db")
 }
 
-func (e *sqlite) inShared(tenant.Slug) sqldb.Setup { return sqldb.Setup{} }
-
-func (e *sqlite) migrateShared(context.Context) (*migrator, error) {
-	return migrateSQLite(e.main, func() error { return nil })
+func (e *sqlite) pool(i petstore.Isolation) *sqldb.DB {
+	if i == petstore.Schema {
+		return e.empty
+	}
+	return e.main
 }
 
-func (e *sqlite) schemas() *sqldb.DB { return e.empty }
+func (e *sqlite) open(ctx context.Context, t tenant.Slug) (*sqldb.DB, error) {
+	return openFile(ctx, e.file(petstore.Database, t))
+}
 
-func (e *sqlite) inSchema(t tenant.Slug) sqldb.Setup {
+func (e *sqlite) in(i petstore.Isolation, t tenant.Slug) sqldb.Setup {
+	if i != petstore.Schema {
+		return sqldb.Setup{}
+	}
 	// mode=rw does not make a file that is missing.
-	u := url.URL{Scheme: "file", OmitHost: true, Path: e.file(petstore.Schema, t), RawQuery: "mode=rw"}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: e.file(i, t), RawQuery: "mode=rw"}
 	return sqldb.Setup{
 		Before: `ATTACH '` + strings.ReplaceAll(u.String(), `'`, `''`) + `' AS tenant`,
 		After:  `DETACH tenant`,
 	}
 }
 
-func (e *sqlite) createSchema(ctx context.Context, t tenant.Slug) error {
-	return e.createFile(ctx, e.file(petstore.Schema, t))
+func (e *sqlite) drop(_ context.Context, i petstore.Isolation, t tenant.Slug) error {
+	return removeFile(e.file(i, t)) // of the shared tables there is none
 }
 
-func (e *sqlite) dropSchema(_ context.Context, t tenant.Slug) error {
-	return removeFile(e.file(petstore.Schema, t))
+func (e *sqlite) migrator(ctx context.Context, i petstore.Isolation, t tenant.Slug) (*migrator, error) {
+	if i == petstore.Shared {
+		return migrateSQLite(e.main, func() error { return nil })
+	}
+	db, err := openFile(ctx, e.file(i, t))
+	if err != nil {
+		return nil, err
+	}
+	return migrateSQLite(db, db.Close)
 }
 
-func (e *sqlite) migrateSchema(ctx context.Context, t tenant.Slug) (*migrator, error) {
-	return migrateFile(ctx, e.file(petstore.Schema, t))
-}
-
-func (e *sqlite) openDatabase(ctx context.Context, t tenant.Slug) (*sqldb.DB, error) {
-	return openFile(ctx, e.file(petstore.Database, t))
-}
-
-func (e *sqlite) inDatabase(tenant.Slug) sqldb.Setup { return sqldb.Setup{} }
-
-func (e *sqlite) createDatabase(ctx context.Context, t tenant.Slug) error {
-	return e.createFile(ctx, e.file(petstore.Database, t))
-}
-
-func (e *sqlite) dropDatabase(_ context.Context, t tenant.Slug) error {
-	return removeFile(e.file(petstore.Database, t))
-}
-
-func (e *sqlite) migrateDatabase(ctx context.Context, t tenant.Slug) (*migrator, error) {
-	return migrateFile(ctx, e.file(petstore.Database, t))
+func migrateSQLite(db *sqldb.DB, closing func() error) (*migrator, error) {
+	m, err := sqldb.NewMigrator(db.Pool(), sqldb.SQLite, migrations, versionTable)
+	if err != nil {
+		return nil, errors.Join(err, closing())
+	}
+	return &migrator{Migrator: m, close: closing}, nil
 }
 
 // gone looks for the file: SQLite has one code for a file that is missing and
@@ -115,7 +114,11 @@ func openFile(ctx context.Context, path string) (*sqldb.DB, error) {
 	return db, err
 }
 
-func (e *sqlite) createFile(ctx context.Context, path string) error {
+func (e *sqlite) create(ctx context.Context, i petstore.Isolation, t tenant.Slug) error {
+	if i == petstore.Shared {
+		return nil
+	}
+	path := e.file(i, t)
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return sqldb.Classify(fmt.Errorf("making the folder of tenants' files: %w", err))
 	}
@@ -142,26 +145,6 @@ func removeFile(path string) error {
 		}
 	}
 	return nil
-}
-
-func migrateFile(ctx context.Context, path string) (*migrator, error) {
-	db, err := openFile(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	m, err := migrateSQLite(db, db.Close)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return m, nil
-}
-
-func migrateSQLite(db *sqldb.DB, closing func() error) (*migrator, error) {
-	m, err := sqldb.NewMigrator(db.Pool(), sqldb.SQLite, migrationsFor(sqldb.SQLite), versionTable)
-	if err != nil {
-		return nil, err
-	}
-	return &migrator{Migrator: m, close: closing}, nil
 }
 
 var _ engine = (*sqlite)(nil)

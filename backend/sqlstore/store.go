@@ -1,3 +1,11 @@
+// Package sqlstore keeps pets in SQL: two engines (SQLite, Postgres) times
+// three isolation strategies (shared, schema, database).
+//
+// Every statement is written once, in statements.go, and carries the tenant
+// predicate in every strategy; the strategy is the wall behind it. An engine
+// is one file; what is common to the strategies is engine.go.
+//
+// It knows no HTTP.
 package sqlstore
 
 import (
@@ -5,6 +13,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
@@ -22,36 +31,19 @@ func Always(i petstore.Isolation) Router {
 	return func(context.Context, tenant.Slug, bool) (petstore.Isolation, error) { return i, nil }
 }
 
-// place is one strategy on one engine.
-type place interface {
-	// view and update run f in one transaction in which the unqualified names
-	// of tables are those that hold t's rows.
-	view(ctx context.Context, t tenant.Slug, f func(sqldb.Conn) error) error
-	update(ctx context.Context, t tenant.Slug, f func(sqldb.Conn) error) error
-	// create makes what holds t's tables, if it is missing, up to but without
-	// the tables themselves.
-	create(ctx context.Context, t tenant.Slug) error
-	// drop removes what create made and all that is in it, except in what
-	// tenants share. A missing one is no error.
-	drop(ctx context.Context, t tenant.Slug) error
-	// migrator opens t's tables for migrations. The caller closes it.
-	migrator(ctx context.Context, t tenant.Slug) (*migrator, error)
-	// one reports whether all tenants have the same tables.
-	one() bool
-	close() error
-}
-
 // Store implements [petstore.Store] over any number of strategies at once, so
 // that a tenant can move from one to another. Make one with [Open].
 type Store struct {
-	places map[petstore.Isolation]place
+	places map[petstore.Isolation]*place
 	route  Router
 	engine sqldb.Engine
 	sql    statements
 	target int64 // the version that the statements need
 	now    func() time.Time
-	seen   *versions
-	close  func() error
+	// seen holds whose tables were seen in the version needed. Versions only
+	// grow while a program runs: what was seen once stays true.
+	seen  *sync.Map
+	close func() error
 }
 
 // Pets implements [petstore.Store].
@@ -59,7 +51,7 @@ func (s *Store) Pets(t tenant.Slug) petstore.Pets { return pets{s, t} }
 
 // view finds t's place and runs f there.
 func (s *Store) view(ctx context.Context, t tenant.Slug, f func(sqldb.Conn) error) error {
-	return s.in(ctx, t, func(p place) error {
+	return s.in(ctx, t, func(p *place) error {
 		return p.view(ctx, t, func(c sqldb.Conn) error {
 			if err := s.check(ctx, c, p, t, false); err != nil {
 				return err
@@ -72,7 +64,7 @@ func (s *Store) view(ctx context.Context, t tenant.Slug, f func(sqldb.Conn) erro
 // update is view for writes: a frozen tenant is refused. The check holds until
 // the transaction ends, so that freezing waits for writes that have begun.
 func (s *Store) update(ctx context.Context, t tenant.Slug, f func(sqldb.Conn) error) error {
-	return s.in(ctx, t, func(p place) error {
+	return s.in(ctx, t, func(p *place) error {
 		return p.update(ctx, t, func(c sqldb.Conn) error {
 			if err := s.check(ctx, c, p, t, true); err != nil {
 				return err
@@ -84,7 +76,7 @@ func (s *Store) update(ctx context.Context, t tenant.Slug, f func(sqldb.Conn) er
 
 // in runs f at t's place. A tenant that is no longer there may have moved a
 // moment ago: its place is looked up again, once.
-func (s *Store) in(ctx context.Context, t tenant.Slug, f func(place) error) error {
+func (s *Store) in(ctx context.Context, t tenant.Slug, f func(*place) error) error {
 	isolation, err := s.route(ctx, t, false)
 	if err != nil {
 		return err
@@ -107,7 +99,7 @@ func (s *Store) in(ctx context.Context, t tenant.Slug, f func(place) error) erro
 	return f(p)
 }
 
-func (s *Store) place(i petstore.Isolation) (place, error) {
+func (s *Store) place(i petstore.Isolation) (*place, error) {
 	p := s.places[i]
 	if p == nil {
 		return nil, fmt.Errorf("finding the place of isolation %q: %w: it is not set up", i, petstore.ErrUnavailable)
@@ -115,10 +107,23 @@ func (s *Store) place(i petstore.Isolation) (place, error) {
 	return p, nil
 }
 
+// tables are one set of them: all tenants', or those of one.
+type tables struct {
+	place  *place
+	tenant tenant.Slug
+}
+
+func keyOf(p *place, t tenant.Slug) tables {
+	if p.shared() {
+		t = tenant.Slug{}
+	}
+	return tables{p, t}
+}
+
 // check makes sure that t has a space at p, in a version that the statements
 // understand, and on a write that it is not frozen.
-func (s *Store) check(ctx context.Context, c sqldb.Conn, p place, t tenant.Slug, write bool) error {
-	if !s.seen.current(p, t) {
+func (s *Store) check(ctx context.Context, c sqldb.Conn, p *place, t tenant.Slug, write bool) error {
+	if _, current := s.seen.Load(keyOf(p, t)); !current {
 		var version int64
 		err := c.QueryRowContext(ctx, schemaVersion).Scan(&version)
 		if errors.Is(sqldb.Classify(err), sqldb.ErrNoTable) {
@@ -130,7 +135,7 @@ func (s *Store) check(ctx context.Context, c sqldb.Conn, p place, t tenant.Slug,
 		if version < s.target {
 			return fmt.Errorf("%w: version %d, expected %d", petstore.ErrBehind, version, s.target)
 		}
-		s.seen.add(p, t)
+		s.seen.Store(keyOf(p, t), true)
 	}
 	query := spaceState
 	if write && s.engine == sqldb.Postgres {
@@ -155,11 +160,11 @@ const (
 	stateFrozen = "frozen"
 )
 
-// Close closes every place.
+// Close closes every database but the main one, which stays its opener's.
 func (s *Store) Close() error {
 	var all error
 	for _, p := range s.places {
-		all = errors.Join(all, p.close())
+		all = errors.Join(all, p.handles.close())
 	}
 	return errors.Join(all, s.close())
 }

@@ -89,7 +89,7 @@ func (p *postgresServer) roleSeesNothingElse(t *testing.T) {
 	if _, err := s.Pets(slug).Create(t.Context(), petstore.Pet{Name: "Rex", Species: "dog"}); err != nil {
 		t.Fatal(err)
 	}
-	db := s.places[petstore.Shared].(*shared).db
+	db := s.places[petstore.Shared].engine.pool(petstore.Shared)
 	for range 20 { // the same connections as before
 		var n int
 		err := db.View(t.Context(), func(c sqldb.Conn) error {
@@ -121,7 +121,7 @@ func (p *postgresServer) bypassIsRefused(t *testing.T) {
 	p.exec(t, `CREATE ROLE bypasser LOGIN BYPASSRLS`, `CREATE ROLE climber LOGIN`, `GRANT tenancy TO climber`,
 		`CREATE ROLE member LOGIN`, `GRANT petowner TO member`)
 	s := p.open(t, petstore.Shared) // leaves tables of petowner's
-	database := s.places[petstore.Shared].(*shared).engine.(*postgres).base
+	database := s.places[petstore.Shared].engine.(*postgres).base
 	for role, want := range map[string]string{"tenancy": "tenancy", "bypasser": "bypasser", "climber": "tenancy", "petowner": "pets", "member": "pets"} {
 		url := p.url(role, database)
 		db, err := sqldb.OpenPostgres(url, sqldb.PostgresOptions{})

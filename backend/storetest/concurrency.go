@@ -15,11 +15,7 @@ import (
 
 var concurrencyCases = []Case{
 	{"no connection carries a tenant into the next request", hammer},
-	{"a cancelled request leaves nothing on its connection", func(ctx context.Context, f Fixture) error {
-		a, b, ofA, ofB, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	{"a cancelled request leaves nothing on its connection", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		var wg sync.WaitGroup
 		for range 40 {
 			wg.Go(func() {
@@ -40,12 +36,8 @@ var concurrencyCases = []Case{
 			}
 		}
 		return nil
-	}},
-	{"pages stay stable while others write", func(ctx context.Context, f Fixture) error {
-		a, b, _, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"pages stay stable while others write", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		want := map[string]bool{}
 		for i := range 12 {
 			p, err := a.Create(ctx, petstore.Pet{Name: "Stays " + strconv.Itoa(i), Species: "cat"})
@@ -85,12 +77,8 @@ var concurrencyCases = []Case{
 			}
 		}
 		return nil
-	}},
-	{"no change is lost when many change one pet", func(ctx context.Context, f Fixture) error {
-		a, _, ofA, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"no change is lost when many change one pet", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		const each, workers = 5, 6
 		failures := make(chan error, workers)
 		var wg sync.WaitGroup
@@ -119,7 +107,7 @@ var concurrencyCases = []Case{
 			return fmt.Errorf("counted to %q, expected %d, %w", p.Breed, each*workers, err)
 		}
 		return nil
-	}},
+	})},
 }
 
 // hammer lets many goroutines work for several tenants over one pool. Every

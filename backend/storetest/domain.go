@@ -43,22 +43,11 @@ var domainCases = []Case{
 		}
 		return nil
 	}},
-	{"an id is taken once in one tenant", func(ctx context.Context, f Fixture) error {
-		a, _, ofA, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
-		_, err = a.Create(ctx, petstore.Pet{ID: ofA.ID, Name: "Copy", Species: "dog"})
-		if err := is("creating a pet of an id in use", err, petstore.ErrExists); err != nil {
-			return err
-		}
-		return unchanged(ctx, a, ofA)
-	}},
-	{"a microchip is taken once in one tenant", func(ctx context.Context, f Fixture) error {
-		a, b, ofA, ofB, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	{"an id is taken once in one tenant", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
+		_, err := a.Create(ctx, petstore.Pet{ID: ofA.ID, Name: "Copy", Species: "dog"})
+		return errors.Join(is("creating a pet of an id in use", err, petstore.ErrExists), unchanged(ctx, a, ofA))
+	})},
+	{"a microchip is taken once in one tenant", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		chip := func(p *petstore.Pet) error { p.MicrochipID = "985112345678903"; return nil }
 		if _, err := a.Change(ctx, ofA.ID, chip); err != nil {
 			return err
@@ -66,7 +55,7 @@ var domainCases = []Case{
 		if _, err := b.Change(ctx, ofB.ID, chip); err != nil {
 			return fmt.Errorf("using a chip that another tenant uses: %w", err)
 		}
-		_, err = a.Create(ctx, petstore.Pet{Name: "Copy", Species: "dog", MicrochipID: "985112345678903"})
+		_, err := a.Create(ctx, petstore.Pet{Name: "Copy", Species: "dog", MicrochipID: "985112345678903"})
 		if err := is("creating a second pet with a chip", err, petstore.ErrExists); err != nil {
 			return err
 		}
@@ -75,12 +64,8 @@ var domainCases = []Case{
 		}
 		_, err = a.Create(ctx, petstore.Pet{Name: "Heir", Species: "dog", MicrochipID: "985112345678903"})
 		return err
-	}},
-	{"a change keeps what it does not touch", func(ctx context.Context, f Fixture) error {
-		a, _, ofA, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"a change keeps what it does not touch", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		changed, err := a.Change(ctx, ofA.ID, func(p *petstore.Pet) error {
 			p.Breed, p.ID = "Collie", "another"
 			return nil
@@ -92,28 +77,17 @@ var domainCases = []Case{
 			return fmt.Errorf("got %+v after changing the breed of %+v", changed, ofA)
 		}
 		return unchanged(ctx, a, changed)
-	}},
-	{"a change that fails writes nothing", func(ctx context.Context, f Fixture) error {
-		a, _, ofA, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"a change that fails writes nothing", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		stop := errors.New("stop")
-		_, err = a.Change(ctx, ofA.ID, func(p *petstore.Pet) error { p.Name = "Nobody"; return stop })
+		_, err := a.Change(ctx, ofA.ID, func(p *petstore.Pet) error { p.Name = "Nobody"; return stop })
 		if err := is("a change that fails", err, stop); err != nil {
 			return err
 		}
 		_, err = a.Change(ctx, ofA.ID, func(p *petstore.Pet) error { p.Name = ""; return nil })
-		if err := is("a change that makes the pet invalid", err, petstore.ErrInvalid); err != nil {
-			return err
-		}
-		return unchanged(ctx, a, ofA)
-	}},
-	{"a deleted pet is gone and can be listed on request", func(ctx context.Context, f Fixture) error {
-		a, _, ofA, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+		return errors.Join(is("a change that makes the pet invalid", err, petstore.ErrInvalid), unchanged(ctx, a, ofA))
+	})},
+	{"a deleted pet is gone and can be listed on request", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		if err := a.Delete(ctx, ofA.ID); err != nil {
 			return err
 		}
@@ -133,12 +107,8 @@ var domainCases = []Case{
 			return fmt.Errorf("listing with deleted pets: got %v, %w", list, err)
 		}
 		return nil
-	}},
-	{"a listing can be narrowed to a species", func(ctx context.Context, f Fixture) error {
-		a, _, ofA, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"a listing can be narrowed to a species", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		for _, species := range []string{"cat", "dog", "dogfish"} {
 			if _, err := a.Create(ctx, petstore.Pet{Name: "Another", Species: species}); err != nil {
 				return err
@@ -149,12 +119,8 @@ var domainCases = []Case{
 			return fmt.Errorf("listing dogs: got %v, %w", list, err)
 		}
 		return nil
-	}},
-	{"a page size out of bounds is refused", func(ctx context.Context, f Fixture) error {
-		a, _, _, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"a page size out of bounds is refused", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		for _, limit := range []int{-1, petstore.MaxPage + 1} {
 			_, err := a.List(ctx, petstore.Query{Limit: limit})
 			if err := is("listing", err, petstore.ErrInvalid); err != nil {
@@ -162,12 +128,8 @@ var domainCases = []Case{
 			}
 		}
 		return nil
-	}},
-	{"a species that no pet can have is refused", func(ctx context.Context, f Fixture) error {
-		a, _, _, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"a species that no pet can have is refused", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		for _, species := range []string{"a\x00", "\xff", strings.Repeat("x", petstore.MaxSpecies+1)} {
 			_, err := a.List(ctx, petstore.Query{Species: species})
 			if err := is(fmt.Sprintf("listing species %q", species), err, petstore.ErrInvalid); err != nil {
@@ -175,12 +137,8 @@ var domainCases = []Case{
 			}
 		}
 		return nil
-	}},
-	{"an id that breaks the grammar names no pet", func(ctx context.Context, f Fixture) error {
-		a, _, _, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"an id that breaks the grammar names no pet", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		for _, id := range []string{"", "' OR 1=1 --", "../x", "A", strings.Repeat("a", 65), "a\x00"} {
 			_, err := a.Get(ctx, id)
 			if err := is(fmt.Sprintf("reading %q", id), err, petstore.ErrNotFound); err != nil {
@@ -188,5 +146,5 @@ var domainCases = []Case{
 			}
 		}
 		return nil
-	}},
+	})},
 }

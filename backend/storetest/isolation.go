@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,43 +10,18 @@ import (
 )
 
 var isolationCases = []Case{
-	{"a tenant cannot read another's pet", func(ctx context.Context, f Fixture) error {
-		a, b, _, ofB, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
-		_, err = a.Get(ctx, ofB.ID)
-		if err := is("reading another's pet", err, petstore.ErrNotFound); err != nil {
-			return err
-		}
-		return unchanged(ctx, b, ofB)
-	}},
-	{"a tenant cannot change another's pet", func(ctx context.Context, f Fixture) error {
-		a, b, _, ofB, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
-		_, err = a.Change(ctx, ofB.ID, func(p *petstore.Pet) error { p.Name = "Stolen"; return nil })
-		if err := is("changing another's pet", err, petstore.ErrNotFound); err != nil {
-			return err
-		}
-		return unchanged(ctx, b, ofB)
-	}},
-	{"a tenant cannot delete another's pet", func(ctx context.Context, f Fixture) error {
-		a, b, _, ofB, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
-		if err := is("deleting another's pet", a.Delete(ctx, ofB.ID), petstore.ErrNotFound); err != nil {
-			return err
-		}
-		return unchanged(ctx, b, ofB)
-	}},
-	{"a tenant cannot list or count another's pets", func(ctx context.Context, f Fixture) error {
-		a, _, ofA, ofB, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	{"a tenant cannot read another's pet", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
+		_, err := a.Get(ctx, ofB.ID)
+		return errors.Join(is("reading another's pet", err, petstore.ErrNotFound), unchanged(ctx, b, ofB))
+	})},
+	{"a tenant cannot change another's pet", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
+		_, err := a.Change(ctx, ofB.ID, func(p *petstore.Pet) error { p.Name = "Stolen"; return nil })
+		return errors.Join(is("changing another's pet", err, petstore.ErrNotFound), unchanged(ctx, b, ofB))
+	})},
+	{"a tenant cannot delete another's pet", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
+		return errors.Join(is("deleting another's pet", a.Delete(ctx, ofB.ID), petstore.ErrNotFound), unchanged(ctx, b, ofB))
+	})},
+	{"a tenant cannot list or count another's pets", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		list, err := all(ctx, a, petstore.Query{WithDeleted: true})
 		if err != nil || len(list) != 1 || list[0].ID != ofA.ID {
 			return fmt.Errorf("listing: got %v, %w", list, err)
@@ -55,12 +31,8 @@ var isolationCases = []Case{
 			return fmt.Errorf("listing another's species: got %v, %w", list, err)
 		}
 		return nil
-	}},
-	{"a tenant cannot page into another's pets", func(ctx context.Context, f Fixture) error {
-		a, b, _, ofB, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"a tenant cannot page into another's pets", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		for i := range 7 {
 			for _, pets := range []petstore.Pets{a, b} {
 				if _, err := pets.Create(ctx, petstore.Pet{Name: fmt.Sprint("Pet ", i), Species: "cat"}); err != nil {
@@ -85,12 +57,8 @@ var isolationCases = []Case{
 			}
 		}
 		return nil
-	}},
-	{"the same id may exist in two tenants", func(ctx context.Context, f Fixture) error {
-		a, b, ofA, _, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
+	})},
+	{"the same id may exist in two tenants", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
 		twin, err := b.Create(ctx, petstore.Pet{ID: ofA.ID, Name: "Twin", Species: "dog"})
 		if err != nil {
 			return fmt.Errorf("creating a pet of an id that another tenant uses: %w", err)
@@ -108,13 +76,9 @@ var isolationCases = []Case{
 			return fmt.Errorf("after deleting the other twin: %w", err)
 		}
 		return nil
-	}},
-	{"a write that carries another tenant's name is refused", func(ctx context.Context, f Fixture) error {
-		a, b, ofA, ofB, err := two(ctx, f)
-		if err != nil {
-			return err
-		}
-		_, err = a.Create(ctx, petstore.Pet{Tenant: ofB.Tenant, Name: "Cuckoo", Species: "bird"})
+	})},
+	{"a write that carries another tenant's name is refused", pair(func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error {
+		_, err := a.Create(ctx, petstore.Pet{Tenant: ofB.Tenant, Name: "Cuckoo", Species: "bird"})
 		if err := is("creating", err, petstore.ErrForeignTenant); err != nil {
 			return err
 		}
@@ -127,7 +91,7 @@ var isolationCases = []Case{
 			return fmt.Errorf("the other tenant's pets: got %v, %w", list, err)
 		}
 		return unchanged(ctx, a, ofA)
-	}},
+	})},
 	{"an unknown tenant finds nothing and can write nothing", func(ctx context.Context, f Fixture) error {
 		if err := nothing(ctx, f.Store.Pets(fresh())); err != nil {
 			return err

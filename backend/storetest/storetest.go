@@ -85,6 +85,17 @@ func two(ctx context.Context, f Fixture) (a, b petstore.Pets, ofA, ofB petstore.
 	return a, b, ofA, ofB, err
 }
 
+// pair is a case about two tenants with one pet each.
+func pair(run func(ctx context.Context, a, b petstore.Pets, ofA, ofB petstore.Pet) error) func(context.Context, Fixture) error {
+	return func(ctx context.Context, f Fixture) error {
+		a, b, ofA, ofB, err := two(ctx, f)
+		if err != nil {
+			return err
+		}
+		return run(ctx, a, b, ofA, ofB)
+	}
+}
+
 // is demands an error of the vocabulary.
 func is(what string, err, want error) error {
 	if !errors.Is(err, want) {

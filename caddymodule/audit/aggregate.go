@@ -2,27 +2,23 @@ package audit
 
 import "time"
 
-// manyClients is the reason of a record that counts events of clients that no
-// longer fitted the table.
+// manyClients stands for the client, and is the reason, of a record that counts
+// the events of clients that no longer fit the table.
 const manyClients = "more clients than are told apart"
 
-// maxTypes bounds the kinds of such records. Types are words of the program;
-// the bound holds if one day they are not.
-const maxTypes = 64
-
 // aggregator tells repeats from first occurrences, in memory that does not grow
-// with the number of events, clients or the length of their values.
+// with the number of events or clients. Events come to it bounded.
 type aggregator struct {
 	window     time.Duration
 	burst      int
 	maxClients int
-	seen       map[aggKey]*aggEntry
-	overflow   map[string]*aggEntry // by type
+	seen       map[clientType]*repeats
 }
 
-type aggKey struct{ typ, client string }
+type clientType struct{ client, typ string }
 
-type aggEntry struct {
+// repeats are the events of one client and type in one window.
+type repeats struct {
 	start   time.Time // of the window
 	written int       // records of their own in this window
 	first   Event     // the first event that was only counted
@@ -30,105 +26,64 @@ type aggEntry struct {
 	last    time.Time
 }
 
-func newAggregator(window time.Duration, burst, maxClients int) *aggregator {
-	return &aggregator{
-		window: window, burst: burst, maxClients: maxClients,
-		seen: make(map[aggKey]*aggEntry), overflow: make(map[string]*aggEntry),
-	}
-}
-
 // fold counts e if it is a repeat, and reports whether it did. When e begins a
-// new window of its client and type, the counts of the old one go to emit.
-func (a *aggregator) fold(e *Event, limit int, emit func(Record) bool) bool {
-	key := aggKey{clipView(e.Type, limit), clipView(e.ClientIP, limit)}
+// new window of its client and type, the count of the old one goes to emit.
+func (a *aggregator) fold(e Event, emit func(Record) bool) bool {
+	key, burst := clientType{e.ClientIP, e.Type}, a.burst
 	entry := a.seen[key]
+	if entry == nil && len(a.seen) >= a.maxClients {
+		// Types are words of the program, so these entries are few.
+		key.client, burst = manyClients, 0
+		e = Event{Time: e.Time, Type: e.Type, Reason: manyClients, Count: e.Count}
+		entry = a.seen[key]
+	}
 	if entry == nil {
-		if len(a.seen) >= a.maxClients {
-			a.foldOverflow(e, limit)
-			return true
-		}
-		key = aggKey{clip(e.Type, limit), clip(e.ClientIP, limit)}
-		entry = &aggEntry{start: e.Time}
+		entry = &repeats{start: e.Time}
 		a.seen[key] = entry
 	}
-	if age := e.Time.Sub(entry.start); age >= a.window || age <= -a.window {
+	if a.ended(entry, e.Time) {
 		entry.emit(emit)
-		*entry = aggEntry{start: e.Time}
+		*entry = repeats{start: e.Time}
 	}
-	if entry.written < a.burst {
+	if entry.written < burst {
 		entry.written++
 		return false
 	}
 	if entry.count == 0 {
-		entry.first = bounded(*e, limit)
+		entry.first = e
 	}
-	entry.add(e)
+	entry.count += e.Count
+	entry.last = e.Time
 	return true
 }
 
-func (a *aggregator) foldOverflow(e *Event, limit int) {
-	typ := clip(e.Type, limit)
-	entry := a.overflow[typ]
-	if entry == nil {
-		if len(a.overflow) >= maxTypes {
-			typ = "other"
-		}
-		if entry = a.overflow[typ]; entry == nil {
-			entry = &aggEntry{start: e.Time}
-			a.overflow[typ] = entry
-		}
-	}
-	if entry.count == 0 {
-		entry.first = Event{Time: e.Time, Type: typ, Reason: manyClients}
-	}
-	entry.add(e)
-}
-
-func (e *aggEntry) add(ev *Event) {
-	e.count += max(ev.Count, 1)
-	e.last = ev.Time
+// ended reports whether the entry's window is over. A clock that was set back by
+// more than a window ends it too.
+func (a *aggregator) ended(entry *repeats, now time.Time) bool {
+	return now.Sub(entry.start).Abs() >= a.window
 }
 
 // emit writes what was counted and starts counting anew.
-func (e *aggEntry) emit(emit func(Record) bool) {
-	if e.count == 0 {
+func (r *repeats) emit(emit func(Record) bool) {
+	if r.count == 0 {
 		return
 	}
-	rec := Record{Event: e.first, Last: e.last}
-	rec.Count = e.count
+	rec := Record{Event: r.first, Last: r.last}
+	rec.Count = r.count
 	emit(rec)
-	e.count = 0
+	r.count = 0
 }
 
 // collect emits the counts of windows that have ended, or of all, and forgets
 // entries whose window has ended.
 func (a *aggregator) collect(now time.Time, all bool, emit func(Record) bool) {
-	ended := func(e *aggEntry) bool {
-		age := now.Sub(e.start)
-		return age >= a.window || age <= -a.window
-	}
-	for key, e := range a.seen {
-		if all || ended(e) {
-			e.emit(emit)
+	for key, entry := range a.seen {
+		over := a.ended(entry, now)
+		if all || over {
+			entry.emit(emit)
 		}
-		if ended(e) {
+		if over {
 			delete(a.seen, key)
 		}
 	}
-	for typ, e := range a.overflow {
-		if all || ended(e) {
-			e.emit(emit)
-		}
-		if ended(e) {
-			delete(a.overflow, typ)
-		}
-	}
-}
-
-// clipView is clip without the copy, for looking up.
-func clipView(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return s[:len(clip(s, limit))]
 }

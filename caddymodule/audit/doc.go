@@ -1,11 +1,11 @@
-// Package audit keeps the trail of security events: who tried to reach which
-// tenant, what was changed by an operator, and when.
+// Package audit keeps the audit log: who tried to reach which tenant, and when.
 //
 // A [Recorder] takes events from the request path without ever blocking it,
-// folds a flood into counts, and hands records to its sinks from one background
-// goroutine. [NewFile] makes the sink that stands on its own: JSON lines in
-// which each record carries the hash of the one before, so that [VerifyFile]
-// finds a record that was removed, changed or moved.
+// folds a flood into counts, and hands records to its sinks, each from a queue
+// and a goroutine of its own. A sink is anybody's implementation of [Sink].
+// [NewFile] makes the one that stands on its own: JSON lines in which each
+// record carries the hash of the one before, so that [VerifyFile] finds a record
+// that was removed, changed or moved.
 //
 // # The hash rule
 //

@@ -1,12 +1,12 @@
 package audit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 )
 
@@ -16,229 +16,177 @@ type FileOptions struct {
 	// may be larger by one batch of records.
 	MaxSize int64
 	// Keep is how many rotated files are kept beside the current one: 10.
-	// PATH.1 is the youngest. Negative keeps none.
+	// PATH.1 is the youngest.
 	Keep int
-	// NoSync leaves it to the operating system when records reach the disk.
-	// Otherwise each batch is synced, off the request path.
-	NoSync bool
-	// Now is the clock for the records the sink writes itself: time.Now.
-	Now func() time.Time
 }
 
-// file is a sink of chained JSON lines.
-type file struct {
+// File is a [Sink] of chained JSON lines.
+type File struct {
 	path string
 	opts FileOptions
-	f    *os.File // nil until the first Write, and after a failure to rotate
-	size int64    // bytes of whole records in f; what is behind them is torn
-	torn bool     // f may be longer than size
-	head link     // of the last record written
-	cont bool     // head is known, from the file or from this run
-	cut  int64    // bytes of a torn line removed and not yet told in the trail
-	buf  []byte
+	now  func() time.Time
+
+	f    *os.File // nil until the first Write, and after a failure
+	head link     // of the last record written or found
+	cut  int64    // bytes of a torn line removed and not yet told in the log
 }
 
 // NewFile returns a sink that appends JSON lines to the file at path, which is
-// created with mode 0600 in a folder that must exist. The chain continues the
-// one found in the file or, when it is empty, in path.1.
+// created with mode 0600. The chain continues the one found in the file or, when
+// it is empty, in path.1. Each batch is on the disk when Write returns.
 //
-// The file is opened, locked and, if a crash tore its last line, repaired at
-// the first Write, so that checking a configuration leaves a file alone that
-// a running process writes. While another process, or another sink of this
-// one, holds the file, Write errs and the records wait.
-//
-// NewFile errs when the path cannot work: no folder, a folder itself, no right
-// to write.
-func NewFile(path string, opts FileOptions) (Sink, error) {
-	if opts.MaxSize <= 0 {
-		opts.MaxSize = 64 << 20
-	}
-	if opts.Keep == 0 {
-		opts.Keep = 10
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
-	if err := checkWritable(path); err != nil {
-		return nil, fmt.Errorf("opening audit file %q: %w", path, err)
-	}
-	return &file{path: path, opts: opts}, nil
+// The file is opened, locked and, if a crash tore its last line, repaired at the
+// first Write. While another process, or another sink of this one, holds the
+// file, Write errs.
+func NewFile(path string, o FileOptions) *File {
+	o.MaxSize = cmp.Or(max(o.MaxSize, 0), 64<<20)
+	o.Keep = cmp.Or(max(o.Keep, 0), 10)
+	return &File{path: path, opts: o, now: time.Now}
 }
 
-func checkWritable(path string) error {
-	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-		dir, err := os.Stat(filepath.Dir(path))
-		if err == nil && !dir.IsDir() {
-			err = errors.New("expected a file in a folder")
-		}
-		return err
-	case err != nil:
-		return err
-	case info.IsDir():
-		return errors.New("expected a file, found a folder")
+// Prepare makes the file's folder if need be, for its owner alone: records name
+// customers and addresses.
+func (s *File) Prepare() error {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+		return fmt.Errorf("making the audit file's folder: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	return f.Close()
+	return nil
 }
 
-// Write appends all records or none, as one write of the system, so that a crash can
-// tear at most the end of a batch, and takes back what was written when the
+// Write appends all records or none, as one write of the system, so that a crash
+// can tear at most the end of a batch, and takes back what was written when the
 // disk is full.
-func (s *file) Write(records []Record) (taken int, err error) {
-	if err := s.ready(); err != nil {
-		return 0, fmt.Errorf("writing audit file %q: %w", s.path, err)
-	}
-	if err := s.append(records); err != nil {
-		return 0, fmt.Errorf("writing audit file %q: %w", s.path, err)
-	}
-	if s.size >= s.opts.MaxSize {
-		// The records are written. A rotation that fails is tried again at the
-		// next Write, which can report it.
-		_ = s.rotate()
+func (s *File) Write(records []Record) (taken int, err error) {
+	if err := s.write(records); err != nil {
+		// Whatever is wrong with the file, the next Write opens it anew.
+		return 0, fmt.Errorf("writing audit file %q: %w", s.path, errors.Join(err, s.Close()))
 	}
 	return len(records), nil
 }
 
-func (s *file) append(records []Record) error {
-	buf, head := s.buf[:0], s.head
-	if s.cut > 0 {
-		buf, head = head.appendLine(buf, &Record{Event: Event{
-			Time: s.opts.Now(), Type: TypeRepaired, Count: 1,
-			Reason: "torn last line of " + strconv.FormatInt(s.cut, 10) + " bytes removed",
-		}})
-	}
-	for i := range records {
-		before := len(buf)
-		buf, head = head.appendLine(buf, &records[i])
-		if n := len(buf) - before; n > maxLine {
-			return fmt.Errorf("record %d of the batch has %d bytes, expected at most %d", i, n, maxLine)
-		}
-	}
-	s.torn = true
-	n, err := s.f.Write(buf)
-	if err == nil && !s.opts.NoSync {
-		err = s.f.Sync()
-	}
-	if s.buf = buf[:0]; cap(buf) > maxLine {
-		s.buf = nil
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("after %d of %d bytes: %w", n, len(buf), err), s.untear())
-	}
-	s.torn, s.head, s.cont, s.cut = false, head, true, 0
-	s.size += int64(len(buf))
-	return nil
-}
-
-// untear removes what a failed write left behind the last whole record.
-func (s *file) untear() error {
-	if !s.torn {
-		return nil
-	}
-	info, err := s.f.Stat()
+func (s *File) write(records []Record) error {
+	size, err := s.ready()
 	if err != nil {
 		return err
 	}
-	if info.Size() > s.size { // else somebody truncated it; never lengthen it
-		if err := s.f.Truncate(s.size); err != nil {
-			return err
-		}
+	lines, head, err := s.lines(records)
+	if err != nil {
+		return err
 	}
-	s.torn = false
+	n, err := s.f.Write(lines)
+	if err == nil {
+		err = s.f.Sync()
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("after %d of %d bytes: %w", n, len(lines), err), s.takeBack(size))
+	}
+	s.head, s.cut = head, 0
 	return nil
 }
 
-// ready makes s.f the file at path, locked, whole, and not yet full.
-func (s *file) ready() error {
-	if s.f != nil {
-		if err := s.untear(); err != nil {
-			return err
+// lines encodes the records, behind a note of a torn line if one was cut.
+func (s *File) lines(records []Record) ([]byte, link, error) {
+	var lines []byte
+	head := s.head
+	if s.cut > 0 {
+		reason := fmt.Sprintf("torn last line of %d bytes removed", s.cut)
+		lines, head = head.appendLine(lines, &Record{Event: Event{Time: s.now(), Type: TypeRepaired, Reason: reason}})
+	}
+	for i := range records {
+		before := len(lines)
+		lines, head = head.appendLine(lines, &records[i])
+		if n := len(lines) - before; n > maxLine {
+			return nil, link{}, fmt.Errorf("record %d of the batch has %d bytes, expected at most %d", i, n, maxLine)
 		}
-		if info := s.current(); info != nil {
-			s.size = info.Size() // less than before when somebody truncated it
-			if s.size >= s.opts.MaxSize {
-				return s.rotate()
-			}
-			return nil
+	}
+	return lines, head, nil
+}
+
+// takeBack shortens the file to size. It never lengthens one that somebody else
+// has truncated.
+func (s *File) takeBack(size int64) error {
+	info, err := s.f.Stat()
+	if err == nil && info.Size() > size {
+		err = s.f.Truncate(size)
+	}
+	return err
+}
+
+// ready makes s.f the file at path: locked, whole and not yet full. It returns
+// the file's size.
+func (s *File) ready() (int64, error) {
+	size, ok := s.current()
+	if ok && size >= s.opts.MaxSize {
+		if err := rotate(s.path, s.opts.Keep); err != nil {
+			return 0, fmt.Errorf("rotating: %w", err)
 		}
-		// Somebody moved or removed the file: go on in a new one, with the
-		// chain as it stands.
-		s.f.Close()
-		s.f = nil
+		ok = false
+	}
+	if ok {
+		return size, nil
+	}
+	// There is none yet, or it was moved or removed, here or by somebody else:
+	// the chain goes on in the file that takes its place.
+	if err := s.Close(); err != nil {
+		return 0, err
 	}
 	return s.open()
 }
 
-// current returns the open file's state while the path leads to it, else nil.
-func (s *file) current() fs.FileInfo {
+// current returns the open file's size, and whether the path leads to it.
+func (s *File) current() (size int64, ok bool) {
+	if s.f == nil {
+		return 0, false
+	}
 	there, err := os.Stat(s.path)
 	if err != nil {
-		return nil
+		return 0, false
 	}
-	if here, err := s.f.Stat(); err != nil || !os.SameFile(here, there) {
-		return nil
-	}
-	return there
+	here, err := s.f.Stat()
+	return there.Size(), err == nil && os.SameFile(here, there)
 }
 
-func (s *file) open() error {
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := lockFile(f); err != nil {
-		f.Close()
-		return fmt.Errorf("locking: another writer has it: %w", err)
-	}
-	s.f = f
-	if s.current() == nil {
-		f.Close()
+func (s *File) open() (size int64, err error) {
+	if s.f, err = os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
 		s.f = nil
-		return errors.New("the file was moved while it was opened")
+		return 0, err
 	}
-	if err := s.resume(); err != nil {
-		f.Close()
-		s.f = nil
-		return err
+	if err := lockFile(s.f); err != nil {
+		return 0, fmt.Errorf("locking: another writer has it: %w", err)
 	}
-	return nil
-}
-
-// resume finds the end of the chain and repairs a torn line.
-func (s *file) resume() error {
+	if _, ok := s.current(); !ok {
+		return 0, errors.New("the file was moved while it was opened")
+	}
 	t, err := readTail(s.f)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	s.size, s.torn = t.whole, t.torn > 0
-	if err := s.untear(); err != nil {
-		return err
-	}
-	if !s.cont {
-		s.head = t.last
-		if t.whole == 0 {
-			if s.head, err = lastOf(rotated(s.path, 1)); err != nil {
-				return err
-			}
+	last := t.last
+	if t.whole == 0 {
+		if last, err = lastOf(rotated(s.path, 1)); err != nil {
+			return 0, err
 		}
-		s.cont = true
 	}
-	if s.cut += t.torn; s.cut > 0 {
-		return s.append(nil)
+	// An older one than this sink has written is there when somebody truncated the
+	// file.
+	if last.seq > s.head.seq {
+		s.head = last
 	}
-	return nil
+	if t.torn > 0 {
+		if err := s.takeBack(t.whole); err != nil {
+			return 0, err
+		}
+		s.cut += t.torn
+	}
+	return t.whole, nil
 }
 
-// Close closes the file. The sink may not be used afterwards.
-func (s *file) Close() error {
+// Close closes the file and lets another writer in.
+func (s *File) Close() error {
 	if s.f == nil {
 		return nil
 	}
-	err := errors.Join(s.untear(), s.f.Close())
+	err := s.f.Close()
 	s.f = nil
 	if err != nil {
 		return fmt.Errorf("closing audit file %q: %w", s.path, err)
@@ -246,4 +194,22 @@ func (s *file) Close() error {
 	return nil
 }
 
-var _ Sink = (*file)(nil)
+// lastOf returns the link of the last record of a rotated file, or zero when
+// there is no such file.
+func lastOf(path string) (link, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return link{}, nil
+	}
+	if err != nil {
+		return link{}, err
+	}
+	defer f.Close()
+	t, err := readTail(f)
+	if err != nil {
+		return link{}, fmt.Errorf("continuing %q: %w", path, err)
+	}
+	return t.last, nil
+}
+
+var _ PreparedSink = (*File)(nil)

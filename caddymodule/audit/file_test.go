@@ -5,22 +5,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-func newFile(t testing.TB, path string, o FileOptions) *file {
+func newFile(t testing.TB, path string, o FileOptions) *File {
 	t.Helper()
-	if o.Now == nil {
-		o.Now = func() time.Time { return start }
-	}
-	s, err := NewFile(path, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := NewFile(path, o)
+	s.now = func() time.Time { return start }
 	t.Cleanup(func() { s.Close() })
-	return s.(*file)
+	return s
 }
 
 func some(n int) []Record {
@@ -47,14 +43,10 @@ func read(t testing.TB, path string) string {
 	return string(b)
 }
 
-// mustVerify checks the whole trail of path and expects no problem.
+// mustVerify checks the whole audit log of path and expects no problem.
 func mustVerify(t testing.TB, path string) VerifyReport {
 	t.Helper()
-	files, err := Files(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	report, err := VerifyFile(files...)
+	report, err := VerifyFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +54,21 @@ func mustVerify(t testing.TB, path string) VerifyReport {
 		t.Errorf("verify: %s", p)
 	}
 	return report
+}
+
+// files lists the rotated files of path, the oldest first, and path.
+func files(t testing.TB, path string) []string {
+	t.Helper()
+	numbers, err := rotatedFiles(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []string{path}
+	for _, n := range numbers {
+		list = append(list, rotated(path, n))
+	}
+	slices.Reverse(list)
+	return list
 }
 
 func TestTheFileHasTheFormThatIsDocumented(t *testing.T) {
@@ -106,19 +113,15 @@ func TestFilesAreRotatedBySizeAndTheChainGoesOn(t *testing.T) {
 		}
 		s.Close()
 	}
-	files, err := Files(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) != 4 || files[0] != path+".3" || files[3] != path {
-		t.Errorf("files %q, want three rotated ones, oldest first, and the current", files)
+	if got := files(t, path); !slices.Equal(got, []string{path + ".3", path + ".2", path + ".1", path}) {
+		t.Errorf("files %q, want three rotated ones and the current", got)
 	}
 	if r := mustVerify(t, path); r.LastSeq != 42 || r.FirstSeq <= 1 || r.Records != r.LastSeq-r.FirstSeq+1 {
 		t.Errorf("report %+v, want the last of 42 records", r)
 	}
-	for _, f := range files {
-		if info, err := os.Stat(f); err != nil || info.Size() > 1400 {
-			t.Errorf("%q has %d bytes, want about 1000", f, info.Size())
+	for _, f := range files(t, path) {
+		if info, err := os.Stat(f); err != nil || info.Size() > 1400 || info.Mode().Perm() != 0o600 {
+			t.Errorf("%q has %d bytes and mode %v, want about 1000 and 0600", f, info.Size(), info.Mode())
 		}
 	}
 }
@@ -134,8 +137,8 @@ func TestARotationThatCrashedHalfWayIsFinishedByTheNext(t *testing.T) {
 	for _, n := range []int{4, 3, 2} {
 		os.Rename(rotated(path, n), rotated(path, n+1))
 	}
-	if files, _ := Files(path); len(files) != 5 {
-		t.Fatalf("files %q, want 5 with a gap at 2", files)
+	if got := files(t, path); len(got) != 5 {
+		t.Fatalf("files %q, want 5 with a gap at 2", got)
 	}
 	mustVerify(t, path)
 	s = newFile(t, path, FileOptions{MaxSize: 500, Keep: 5})
@@ -157,7 +160,7 @@ func TestALastLineTornAnywhereIsCutAndNoted(t *testing.T) {
 		if err := os.WriteFile(path, []byte(whole[:size]), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := newFile(t, path, FileOptions{NoSync: true})
+		s := newFile(t, path, FileOptions{})
 		write(t, s, some(1))
 		s.Close()
 		if r := mustVerify(t, path); r.Records != 4 {
@@ -172,13 +175,11 @@ func TestALastLineTornAnywhereIsCutAndNoted(t *testing.T) {
 
 func TestATornFirstLineContinuesTheRotatedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.jsonl")
-	s := newFile(t, path, FileOptions{MaxSize: 1})
-	for range 2 {
-		write(t, s, some(1))
-	}
+	s := newFile(t, path, FileOptions{})
+	write(t, s, some(2))
 	s.Close()
-	if read(t, path) != "" {
-		t.Fatal("expected the current file to be empty after rotation")
+	if err := rotate(path, 10); err != nil {
+		t.Fatal(err)
 	}
 	os.WriteFile(path, []byte(`{"seq":3,"ti`), 0o600)
 	s = newFile(t, path, FileOptions{})
@@ -207,15 +208,17 @@ func TestAFileOfSomebodyElseIsNotWritten(t *testing.T) {
 		"text":     "# my notes\nline\n",
 		"one line": strings.Repeat("x", 3*maxLine),
 	} {
-		path := filepath.Join(t.TempDir(), "notes")
-		os.WriteFile(path, []byte(content), 0o600)
-		s := newFile(t, path, FileOptions{})
-		if _, err := s.Write(some(1)); err == nil || !strings.Contains(err.Error(), errNotRecord.Error()) {
-			t.Errorf("%s: %v, want a refusal", name, err)
-		}
-		if read(t, path) != content {
-			t.Errorf("%s: the file was changed", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "notes")
+			os.WriteFile(path, []byte(content), 0o600)
+			s := newFile(t, path, FileOptions{})
+			if _, err := s.Write(some(1)); err == nil || !strings.Contains(err.Error(), errNotRecord.Error()) {
+				t.Errorf("%v, want a refusal", err)
+			}
+			if read(t, path) != content {
+				t.Error("the file was changed")
+			}
+		})
 	}
 }
 
@@ -247,9 +250,10 @@ func TestAFileMovedOrRemovedOrTruncatedBySomebodyIsFollowedByAnother(t *testing.
 	if r := mustVerify(t, path); r.Records != 2 {
 		t.Errorf("after a move: %+v", r)
 	}
+	os.Remove(rotated(path, 1))
 	os.Remove(path)
 	write(t, s, some(1))
-	if r, _ := VerifyFile(path); r.FirstSeq != 3 || !r.OK() {
+	if r := mustVerify(t, path); r.FirstSeq != 3 {
 		t.Errorf("after a removal: %+v, want a file that begins with record 3", r)
 	}
 	os.Truncate(path, 0)
@@ -257,18 +261,23 @@ func TestAFileMovedOrRemovedOrTruncatedBySomebodyIsFollowedByAnother(t *testing.
 	if bytes.Contains([]byte(read(t, path)), []byte{0}) {
 		t.Error("a truncated file was filled with zeros")
 	}
-	if r, _ := VerifyFile(path); r.FirstSeq != 4 || !r.OK() {
+	if r := mustVerify(t, path); r.FirstSeq != 4 {
 		t.Errorf("after a truncation: %+v, want a file that begins with record 4", r)
 	}
 }
 
-func TestAPathThatCannotWorkIsRefusedAtOnceAndNothingIsCreated(t *testing.T) {
+func TestAPathThatCannotWorkIsNamedAndOpeningCreatesNothing(t *testing.T) {
 	dir := t.TempDir()
 	os.WriteFile(filepath.Join(dir, "file"), nil, 0o600)
-	for _, path := range []string{dir, filepath.Join(dir, "no", "a.jsonl"), filepath.Join(dir, "file", "a.jsonl")} {
-		if _, err := NewFile(path, FileOptions{}); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%q: %v, want an error that names it", path, err)
-		}
+	for name, path := range map[string]string{"a folder": dir, "no folder": filepath.Join(dir, "no", "a.jsonl"), "in a file": filepath.Join(dir, "file", "a.jsonl")} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := newFile(t, path, FileOptions{}).Write(some(1)); err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("%v, want an error that names %q", err, path)
+			}
+		})
+	}
+	if err := newFile(t, filepath.Join(dir, "file", "a.jsonl"), FileOptions{}).Prepare(); err == nil {
+		t.Error("a folder was made in a file")
 	}
 	path := filepath.Join(dir, "new.jsonl")
 	newFile(t, path, FileOptions{})
@@ -277,8 +286,54 @@ func TestAPathThatCannotWorkIsRefusedAtOnceAndNothingIsCreated(t *testing.T) {
 	}
 }
 
+func TestTheFolderIsMadeForItsOwnerAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "logs", "audit", "a.jsonl")
+	s := newFile(t, path, FileOptions{})
+	if err := s.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, some(1))
+	for dir := filepath.Dir(path); filepath.Base(dir) != "001"; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%q: mode %v, %v; want 0700", dir, info.Mode(), err)
+		}
+	}
+}
+
+// A smaller roll_keep must not leave old files behind a gap that looks like
+// records removed.
+func TestFilesBeyondASmallerNumberAreRemovedAtTheNextRotation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.jsonl")
+	for _, keep := range []int{6, 2} {
+		s := newFile(t, path, FileOptions{MaxSize: 1, Keep: keep})
+		for range 10 {
+			write(t, s, some(1))
+		}
+		s.Close()
+		mustVerify(t, path)
+	}
+	if got := files(t, path); len(got) != 3 {
+		t.Errorf("files %q, want two rotated ones and the current", got)
+	}
+}
+
+// Records that a failed write left whole on the disk were written by nobody else:
+// the chain goes on behind them.
+func TestTheChainGoesOnBehindWhatIsInTheFileAfterAFailure(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.jsonl")
+	s, other := newFile(t, path, FileOptions{}), newFile(t, path, FileOptions{})
+	write(t, s, some(1))
+	s.Close()
+	write(t, other, some(2))
+	other.Close()
+	write(t, s, some(1))
+	if r := mustVerify(t, path); r.Records != 4 {
+		t.Errorf("%+v, want 4 records", r)
+	}
+}
+
 func BenchmarkFileWrite(b *testing.B) {
-	s := newFile(b, filepath.Join(b.TempDir(), "a.jsonl"), FileOptions{NoSync: true})
+	s := newFile(b, filepath.Join(b.TempDir(), "a.jsonl"), FileOptions{})
 	recs := some(100)
 	b.ReportAllocs()
 	for b.Loop() {

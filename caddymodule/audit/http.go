@@ -11,35 +11,28 @@ import (
 	"time"
 )
 
-// HTTPOptions shape an HTTP sink. Zero values mean the defaults given.
-type HTTPOptions struct {
-	// URL is where records are posted: http or https. Required.
-	URL string
-	// Sign adds to the header what shows the receiver that this body comes from
-	// this gateway. It is asked anew for each try. Required.
-	Sign func(header http.Header, body []byte, now time.Time) error
-	// MaxRecords and MaxBytes bound a body: 256 records and 256 KiB. A body may
-	// be larger by one record, which has at most 32 KiB with the recorder's
-	// default length of values.
-	MaxRecords, MaxBytes int
-	// Timeout bounds one body's way, from dialling to the end of the answer:
-	// 5 seconds.
-	Timeout time.Duration
-	// Pause is the time between two rounds: 200 milliseconds. So a receiver has
-	// at most five transactions a second to make while it keeps up.
-	Pause time.Duration
-	// Now is the clock that Sign is given: time.Now.
-	Now func() time.Time
-}
+const (
+	// deliveryTimeout bounds a delivery, from dialling to the end of the answer.
+	deliveryTimeout = 5 * time.Second
+	// maxAnswer is how much of an answer is read, so that its connection can be
+	// used again.
+	maxAnswer = 64 << 10
+)
 
-// httpSink posts records to a receiver.
-type httpSink struct {
-	opts   HTTPOptions
+// HTTP is a [Sink] that posts records to a receiver.
+type HTTP struct {
+	url    string
 	name   string // the URL without user, path and query, which may be secrets
 	client *http.Client
+	sign   Signer
+
+	// These bound a delivery's body, which may be larger by one record of at most
+	// 32 KiB: 256 records, 256 KiB.
+	maxRecords, maxBytes int
+	every                time.Duration // 200 ms: a receiver that keeps up makes five transactions a second
 }
 
-// NewHTTP returns a sink that posts records to a URL:
+// NewHTTP returns a sink that posts records to a URL of http or https:
 //
 //	{"records":[{"id":"…","time":"…","type":"…", … ,"count":1}]}
 //
@@ -51,63 +44,33 @@ type httpSink struct {
 // looked at.
 //
 // NewHTTP dials nothing. It errs when the URL cannot work, without quoting it.
-func NewHTTP(opts HTTPOptions) (Sink, error) {
-	u, err := parseURL(opts.URL)
-	if err != nil {
-		return nil, fmt.Errorf("opening audit receiver: %w", err)
-	}
-	if opts.Sign == nil {
-		return nil, errors.New("opening audit receiver: no signature")
-	}
-	if opts.MaxRecords <= 0 {
-		opts.MaxRecords = 256
-	}
-	if opts.MaxBytes <= 0 {
-		opts.MaxBytes = 256 << 10
-	}
-	if opts.Timeout <= 0 {
-		opts.Timeout = 5 * time.Second
-	}
-	if opts.Pause <= 0 {
-		opts.Pause = 200 * time.Millisecond
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
+func NewHTTP(address string) (*HTTP, error) {
+	u, err := url.Parse(address)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.Fragment != "" {
+		return nil, errors.New(`reading audit receiver: expected a URL as in "http://host/audit"`)
 	}
 	// Connections of its own: closing them disturbs nobody.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 1
-	return &httpSink{
-		opts: opts, name: u.Scheme + "://" + u.Host,
+	return &HTTP{
+		url: address, name: u.Scheme + "://" + u.Host,
 		client: &http.Client{
 			Transport:     transport,
+			Timeout:       deliveryTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+		maxRecords: 256, maxBytes: 256 << 10, every: 200 * time.Millisecond,
 	}, nil
 }
 
-// CheckURL says whether [NewHTTP] could post to the URL. The error does not
-// quote it.
-func CheckURL(s string) error {
-	if _, err := parseURL(s); err != nil {
-		return fmt.Errorf("reading audit receiver: %w", err)
-	}
-	return nil
-}
+// SignWith implements [SignedSink]. Nothing is posted without a signer.
+func (s *HTTP) SignWith(sign Signer) { s.sign = sign }
 
-func parseURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.Fragment != "" {
-		return nil, errors.New(`expected a URL as in "http://host/audit"`)
-	}
-	return u, nil
-}
-
-// Pace implements [Paced].
-func (s *httpSink) Pace() time.Duration { return s.opts.Pause }
+// BatchEvery implements [BatchingSink].
+func (s *HTTP) BatchEvery() time.Duration { return s.every }
 
 // Write posts the records in as many bodies as they need, one after the other.
-func (s *httpSink) Write(records []Record) (taken int, err error) {
+func (s *HTTP) Write(records []Record) (taken int, err error) {
 	for taken < len(records) {
 		body, n := s.body(records[taken:])
 		if err := s.post(body); err != nil {
@@ -121,37 +84,32 @@ func (s *httpSink) Write(records []Record) (taken int, err error) {
 // body encodes the first records, as many as one body may hold, and returns
 // their number. Each body has memory of its own: the client may still read one
 // when its answer has come.
-func (s *httpSink) body(records []Record) ([]byte, int) {
+func (s *HTTP) body(records []Record) ([]byte, int) {
 	dst := []byte(`{"records":[`)
 	n := 0
-	for n < len(records) && n < s.opts.MaxRecords && (n == 0 || len(dst) < s.opts.MaxBytes) {
+	for n < len(records) && n < s.maxRecords && (n == 0 || len(dst) < s.maxBytes) {
 		if n > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, `{"id":`...)
-		dst = appendString(dst, records[n].ID)
-		dst = append(dst, ',')
-		dst = records[n].appendMembers(dst)
+		dst = appendASCII(append(dst, `{"id":`...), records[n].ID)
+		dst = records[n].appendMembers(append(dst, ','))
 		dst = append(dst, '}')
 		n++
 	}
 	return append(dst, `]}`...), n
 }
 
-// maxAnswer is how much of an answer is read, so that its connection can be
-// used again.
-const maxAnswer = 64 << 10
-
-func (s *httpSink) post(body []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.opts.URL, bytes.NewReader(body))
+func (s *HTTP) post(body []byte) error {
+	if s.sign == nil {
+		return errors.New("signing: no signer")
+	}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, s.url, bytes.NewReader(body))
 	if err != nil {
 		return withoutURL(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "caddy-tenancy")
-	if err := s.opts.Sign(req.Header, body, s.opts.Now()); err != nil {
+	if err := s.sign(req.Header, body, time.Now()); err != nil {
 		return err
 	}
 	resp, err := s.client.Do(req)
@@ -177,9 +135,12 @@ func withoutURL(err error) error {
 }
 
 // Close lets go of the connections.
-func (s *httpSink) Close() error {
+func (s *HTTP) Close() error {
 	s.client.CloseIdleConnections()
 	return nil
 }
 
-var _ Paced = (*httpSink)(nil)
+var (
+	_ SignedSink   = (*HTTP)(nil)
+	_ BatchingSink = (*HTTP)(nil)
+)

@@ -81,21 +81,18 @@ func (r *receiver) set(status int) { r.mu.Lock(); r.status = status; r.mu.Unlock
 
 func (r *receiver) records() int { r.mu.Lock(); defer r.mu.Unlock(); return len(r.ids) }
 
-func newHTTP(t testing.TB, o HTTPOptions) Sink {
+// newHTTP returns a sink whose bodies hold at most so many records.
+func newHTTP(t testing.TB, url string, records int) *HTTP {
 	t.Helper()
-	if o.Sign == nil {
-		o.Sign = func(h http.Header, body []byte, _ time.Time) error {
-			h.Set("X-Signed", fmt.Sprint(len(body)))
-			return nil
-		}
-	}
-	if o.Pause == 0 {
-		o.Pause = time.Millisecond
-	}
-	s, err := NewHTTP(o)
+	s, err := NewHTTP(url)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.SignWith(func(h http.Header, body []byte, _ time.Time) error {
+		h.Set("X-Signed", fmt.Sprint(len(body)))
+		return nil
+	})
+	s.maxRecords, s.every = records, time.Millisecond
 	return s
 }
 
@@ -117,7 +114,8 @@ func (r *receiver) checkEach(t *testing.T, n int) {
 
 func TestRecordsArePostedInBoundedBodiesInTheirOrder(t *testing.T) {
 	rcv := newReceiver(t)
-	s := newHTTP(t, HTTPOptions{URL: rcv.URL + "/audit", MaxRecords: 10, MaxBytes: 4000})
+	s := newHTTP(t, rcv.URL+"/audit", 10)
+	s.maxBytes = 4000
 	recs := some(25)
 	for i := range recs {
 		recs[i].ID = fmt.Sprintf("i-%04d", i)
@@ -141,7 +139,7 @@ func TestRecordsArePostedInBoundedBodiesInTheirOrder(t *testing.T) {
 }
 
 func TestTheBodyIsAnObjectInASCIIWithTheRecordsMembers(t *testing.T) {
-	s := newHTTP(t, HTTPOptions{URL: "http://192.0.2.1/"}).(*httpSink)
+	s := newHTTP(t, "http://192.0.2.1/", 10)
 	rec := Record{ID: "a-1", Event: Event{Time: start, Type: "t", Tenant: "acm\u00e9\x00\xff", Claimed: []string{"host=a"}, Count: 2}}
 	body, n := s.body([]Record{rec, {ID: "a-2", Event: Event{Time: start, Type: "u"}}})
 	const want = `{"records":[{"id":"a-1","time":"2026-03-01T12:00:00.000Z","type":"t","tenant":"acm\u00e9\u0000\ufffd","claimed":["host=a"],"count":2},` +
@@ -153,22 +151,26 @@ func TestTheBodyIsAnObjectInASCIIWithTheRecordsMembers(t *testing.T) {
 
 func TestOnlyAnAnswerOf2xxTakesRecords(t *testing.T) {
 	rcv := newReceiver(t)
-	s := newHTTP(t, HTTPOptions{URL: rcv.URL, MaxRecords: 1})
+	s := newHTTP(t, rcv.URL, 1)
 	for _, status := range []int{302, 307, 400, 401, 404, 413, 429, 500, 503} {
 		rcv.set(status)
-		n, err := s.Write(some(2))
-		if n != 0 || err == nil || !strings.Contains(err.Error(), fmt.Sprint("found ", status)) {
-			t.Errorf("%d: %d taken, %v", status, n, err)
-		}
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			n, err := s.Write(some(2))
+			if n != 0 || err == nil || !strings.Contains(err.Error(), fmt.Sprint("found ", status)) {
+				t.Errorf("%d taken, %v", n, err)
+			}
+		})
 	}
 	if rcv.records() != 0 {
 		t.Error("a redirect was followed")
 	}
 	for _, status := range []int{200, 201, 202} {
 		rcv.set(status)
-		if n, err := s.Write(some(2)); n != 2 || err != nil {
-			t.Errorf("%d: %d taken, %v", status, n, err)
-		}
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			if n, err := s.Write(some(2)); n != 2 || err != nil {
+				t.Errorf("%d taken, %v", n, err)
+			}
+		})
 	}
 }
 
@@ -181,33 +183,34 @@ func TestASecretInTheURLIsInNoError(t *testing.T) {
 	for _, url := range []string{
 		"http://user:secret@" + l.Addr().String() + "/secret?secret=secret", "http://secret@%zz/", "ftp://user:secret@host/", "http://host/#secret", "secret", "http:///secret", "http://:80/secret",
 	} {
-		s, err := NewHTTP(HTTPOptions{URL: url, Sign: func(http.Header, []byte, time.Time) error { return nil }})
-		if err == nil {
-			_, err = s.Write(some(1))
-		}
-		if err == nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: %v", url, err)
-		}
+		t.Run(url, func(t *testing.T) {
+			s, err := NewHTTP(url)
+			if err == nil {
+				s.SignWith(func(http.Header, []byte, time.Time) error { return nil })
+				_, err = s.Write(some(1))
+			}
+			if err == nil || strings.Contains(err.Error(), "secret") {
+				t.Error(err)
+			}
+		})
 	}
 }
 
 func TestRecordsReachAReceiverThatComesBackEachOnceAndInOrder(t *testing.T) {
 	rcv := newReceiver(t)
 	rcv.set(503)
-	r := open(t, Options{Sinks: []Sink{newHTTP(t, HTTPOptions{URL: rcv.URL, MaxRecords: 3})}, Burst: 1 << 30})
+	r := newRecorder(t, options{burst: 1 << 30}, newHTTP(t, rcv.URL, 3))
 	for i := range 20 {
 		r.Record(Event{Type: "x", RequestID: fmt.Sprint(i)})
 		if i == 10 {
-			if err := r.Flush(t.Context()); err == nil {
-				t.Fatal("no error from a receiver that refuses")
-			}
+			await(t, "the receiver to refuse", func() bool { return r.Stats().SinkErrors > 0 })
 		}
 	}
 	rcv.set(0)
 	await(t, "the records to arrive", func() bool { return rcv.records() == 20 })
 	rcv.checkEach(t, 20)
-	flush(t, r)
-	if s := r.Stats(); s.Dropped != 0 || s.SinkErrors == 0 || s.LastError != "" || s.Pending != 0 {
+	closeAll(t, r)
+	if s := r.Stats(); s.Dropped != 0 || s.SinkErrors == 0 {
 		t.Errorf("stats %+v", s)
 	}
 }
@@ -216,12 +219,12 @@ func TestAnswersThatAreCutAfterTheCommitBringNoRecordTwice(t *testing.T) {
 	rcv := newReceiver(t)
 	proxy := harness.StartProxy(t, rcv.Listener.Addr().String())
 	proxy.CutReplies.Store(3)
-	sink := newHTTP(t, HTTPOptions{URL: fmt.Sprintf("http://127.0.0.1:%d/", proxy.Port), MaxRecords: 4})
-	r := open(t, Options{Sinks: []Sink{sink}, Burst: 1 << 30})
+	sink := newHTTP(t, fmt.Sprintf("http://127.0.0.1:%d/", proxy.Port), 4)
+	r := newRecorder(t, options{burst: 1 << 30}, sink)
 	for i := range 30 {
 		r.Record(Event{Type: "x", RequestID: fmt.Sprint(i)})
 	}
-	await(t, "the records to arrive", func() bool { return r.Flush(t.Context()) == nil })
+	await(t, "the records to arrive", func() bool { return r.waiting() == 0 })
 	rcv.checkEach(t, 30)
 	if proxy.Cut.Load() != 3 || rcv.again == 0 {
 		t.Errorf("%d answers cut and %d records posted again: nothing was tried", proxy.Cut.Load(), rcv.again)
@@ -231,17 +234,20 @@ func TestAnswersThatAreCutAfterTheCommitBringNoRecordTwice(t *testing.T) {
 func TestAReceiverThatHangsIsLeftAfterTheTimeout(t *testing.T) {
 	rcv := newReceiver(t)
 	rcv.hold = make(chan struct{})
-	r := open(t, Options{Sinks: []Sink{newHTTP(t, HTTPOptions{URL: rcv.URL, Timeout: 20 * time.Millisecond})}, Burst: 1 << 30})
-	for i := range 5 {
-		r.Record(Event{Type: "x", RequestID: fmt.Sprint(i)})
+	s := newHTTP(t, rcv.URL, 10)
+	s.client.Timeout = 20 * time.Millisecond
+	recs := some(5)
+	for i := range recs {
+		recs[i].ID = fmt.Sprint(i)
 	}
-	if err := r.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "deadline") {
-		t.Errorf("flush: %v, want the timeout", err)
+	if n, err := s.Write(recs); n != 0 || err == nil || !strings.Contains(err.Error(), "Timeout") {
+		t.Errorf("%d taken, %v; want none and the timeout", n, err)
 	}
 	rcv.mu.Lock()
 	close(rcv.hold)
 	rcv.hold = nil
 	rcv.mu.Unlock()
-	await(t, "the records to be taken", func() bool { return r.Flush(t.Context()) == nil })
+	s.client.Timeout = deliveryTimeout
+	write(t, s, recs)
 	rcv.checkEach(t, 5)
 }

@@ -59,9 +59,26 @@ func (m *memory) records() []Record {
 	return append([]Record(nil), m.recs...)
 }
 
-func open(t testing.TB, o Options) *Recorder {
+// newRecorder opens a recorder that tries again at once; what o leaves out is as
+// in the product.
+func newRecorder(t testing.TB, o options, sinks ...Sink) *Recorder {
 	t.Helper()
-	r, err := Open(o)
+	d := defaults()
+	d.retry = time.Millisecond
+	def := func(p *int, v int) {
+		if v != 0 {
+			*p = v
+		}
+	}
+	def(&d.queue, o.queue)
+	def(&d.burst, o.burst)
+	if o.closeTimeout != 0 {
+		d.closeTimeout = o.closeTimeout
+	}
+	if o.now != nil {
+		d.now = o.now
+	}
+	r, err := open(d, sinks...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,11 +86,22 @@ func open(t testing.TB, o Options) *Recorder {
 	return r
 }
 
-func flush(t testing.TB, r *Recorder) {
+// closeAll expects the recorder to write everything.
+func closeAll(t testing.TB, r *Recorder) {
 	t.Helper()
-	if err := r.Flush(t.Context()); err != nil {
+	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// waiting is how many records wait for the sink that most wait for.
+func (r *Recorder) waiting() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, q := range r.queues {
+		n = max(n, len(q.waiting))
+	}
+	return n
 }
 
 // await waits until the condition holds.
@@ -100,26 +128,26 @@ func sums(recs []Record) (events, dropped int64) {
 
 func TestAnEventReachesEverySinkAsItWasRecorded(t *testing.T) {
 	a, b := &memory{}, &memory{}
-	r := open(t, Options{Sinks: []Sink{a, b}, Now: func() time.Time { return start }})
+	r := newRecorder(t, options{now: func() time.Time { return start }}, a, b)
 	e := Event{Type: TypeCrossTenant, Tenant: "acme", UserTenant: "globex", User: "u1", Claimed: []string{"x", "y"}, Method: "GET", Host: "h", Path: "/p", ClientIP: "192.0.2.1", RequestID: "r1"}
 	r.Record(e)
-	flush(t, r)
+	closeAll(t, r)
 	e.Time, e.Count = start, 1
 	for _, m := range []*memory{a, b} {
 		if got := m.records(); len(got) != 1 || fmt.Sprint(got[0].Event) != fmt.Sprint(e) {
 			t.Errorf("got %+v, want one record of %+v", got, e)
 		}
 	}
-	if s := r.Stats(); s.Recorded != 1 || s.Aggregated != 0 || s.Dropped != 0 || s.Pending != 0 {
+	if s := r.Stats(); s != (Stats{Recorded: 1}) {
 		t.Errorf("stats %+v", s)
 	}
 }
 
 func TestARecorderNeedsASink(t *testing.T) {
-	if _, err := Open(Options{}); err == nil {
+	if _, err := Open(); err == nil {
 		t.Error("opened without a sink")
 	}
-	if _, err := Open(Options{Sinks: []Sink{nil}}); err == nil {
+	if _, err := Open(nil); err == nil {
 		t.Error("opened with a nil sink")
 	}
 }
@@ -128,7 +156,7 @@ func TestRepeatsOfAClientAreCountedAfterTheBurst(t *testing.T) {
 	m, now := &memory{}, start
 	var mu sync.Mutex
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	r := open(t, Options{Sinks: []Sink{m}, Burst: 3, Window: time.Minute, Now: clock})
+	r := newRecorder(t, options{burst: 3, now: clock}, m)
 	for i := range 10 {
 		r.Record(Event{Type: "x", ClientIP: "192.0.2.1", Path: fmt.Sprint("/", i)})
 	}
@@ -138,7 +166,7 @@ func TestRepeatsOfAClientAreCountedAfterTheBurst(t *testing.T) {
 	now = now.Add(time.Minute)
 	mu.Unlock()
 	r.Record(Event{Type: "x", ClientIP: "192.0.2.1", Path: "/next window"})
-	flush(t, r)
+	closeAll(t, r)
 	recs := m.records()
 	if len(recs) != 7 {
 		t.Fatalf("got %d records, want 3 of the burst, 2 of others, 1 count, 1 of the next window: %+v", len(recs), recs)
@@ -150,14 +178,14 @@ func TestRepeatsOfAClientAreCountedAfterTheBurst(t *testing.T) {
 	if recs[6].Path != "/next window" || recs[6].Count != 1 {
 		t.Errorf("after the window: %+v", recs[6])
 	}
-	if s := r.Stats(); s.Recorded != 6 || s.Aggregated != 7 {
-		t.Errorf("stats %+v, want 6 recorded and 7 aggregated", s)
+	if s := r.Stats(); s != (Stats{Recorded: 6}) {
+		t.Errorf("stats %+v, want 6 recorded", s)
 	}
 }
 
 func TestAFloodOfAMillionEventsStaysInBoundedMemory(t *testing.T) {
 	m := &memory{}
-	r := open(t, Options{Sinks: []Sink{m}, Now: func() time.Time { return start }})
+	r := newRecorder(t, options{now: func() time.Time { return start }}, m)
 	long := strings.Repeat("p", 4096)
 	clients := make([]string, 1<<16)
 	for i := range clients {
@@ -191,40 +219,13 @@ func TestAFloodOfAMillionEventsStaysInBoundedMemory(t *testing.T) {
 	events, dropped := sums(recs)
 	s := r.Stats()
 	if events+s.Dropped != workers*each || dropped != s.Dropped {
-		t.Errorf("%d events in the trail, %d dropped, %d noted as dropped; want %d in all", events, s.Dropped, dropped, workers*each)
-	}
-}
-
-func TestRecordSyncErrsUnlessEverySinkHasTheRecord(t *testing.T) {
-	a, b := &memory{}, &memory{}
-	r := open(t, Options{Sinks: []Sink{a, b}, Queue: 2})
-	for range 20 { // never aggregated
-		if err := r.RecordSync(t.Context(), Event{Type: TypeAdminAction, ClientIP: "192.0.2.1"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if len(a.records()) != 20 || len(b.records()) != 20 {
-		t.Errorf("%d and %d records, want 20 in each", len(a.records()), len(b.records()))
-	}
-	b.setFail(errors.New("gone"))
-	for range 10 {
-		if err := r.RecordSync(t.Context(), Event{Type: TypeAdminAction}); err == nil {
-			t.Fatal("no error although a sink failed")
-		}
-	}
-	if s := r.Stats(); s.Pending > 3 {
-		t.Errorf("%d records pending with a queue of 2", s.Pending)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := r.RecordSync(ctx, Event{}); err == nil {
-		t.Error("no error from a cancelled context")
+		t.Errorf("%d events in the log, %d dropped, %d noted as dropped; want %d in all", events, s.Dropped, dropped, workers*each)
 	}
 }
 
 func TestCloseWritesWhatIsQueuedOnceAndEndsTheRecorder(t *testing.T) {
 	m := &memory{}
-	r := open(t, Options{Sinks: []Sink{m}, Burst: 1})
+	r := newRecorder(t, options{burst: 1}, m)
 	for range 3 {
 		r.Record(Event{Type: "x"})
 	}
@@ -240,17 +241,11 @@ func TestCloseWritesWhatIsQueuedOnceAndEndsTheRecorder(t *testing.T) {
 	if s := r.Stats(); s.Dropped != 1 {
 		t.Errorf("an event after Close is not counted as dropped: %+v", s)
 	}
-	if err := r.Flush(t.Context()); !errors.Is(err, ErrClosed) {
-		t.Errorf("Flush after Close: %v", err)
-	}
-	if err := r.RecordSync(t.Context(), Event{}); !errors.Is(err, ErrClosed) {
-		t.Errorf("RecordSync after Close: %v", err)
-	}
 }
 
 func TestCloseLeavesAHangingSinkBehind(t *testing.T) {
 	m := &memory{gate: make(chan struct{})}
-	r := open(t, Options{Sinks: []Sink{m}, CloseTimeout: 10 * time.Millisecond})
+	r := newRecorder(t, options{closeTimeout: 10 * time.Millisecond}, m)
 	r.Record(Event{Type: "x"})
 	if err := r.Close(); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Close: %v, want a deadline", err)
@@ -259,7 +254,7 @@ func TestCloseLeavesAHangingSinkBehind(t *testing.T) {
 }
 
 func BenchmarkRecordRepeat(b *testing.B) {
-	r := open(b, Options{Sinks: []Sink{&memory{}}})
+	r := newRecorder(b, options{}, &memory{})
 	e := Event{Type: TypeConflict, ClientIP: "192.0.2.1", Path: "/x"}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -2,10 +2,8 @@ package audit
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 )
 
@@ -29,8 +27,8 @@ func readTail(f *os.File) (tail, error) {
 	// Two lines of the longest kind, so that a good one shows behind a torn
 	// one whatever their lengths.
 	from := max(size-2*maxLine, 0)
-	b := make([]byte, size-from)
-	if n, err := f.ReadAt(b, from); err != nil && !(errors.Is(err, io.EOF) && n == len(b)) {
+	b, err := io.ReadAll(io.NewSectionReader(f, from, size-from))
+	if err != nil {
 		return tail{}, err
 	}
 	end := bytes.LastIndexByte(b, '\n') + 1
@@ -52,22 +50,4 @@ func readTail(f *os.File) (tail, error) {
 		}
 		lines = lines[:i]
 	}
-}
-
-// lastOf returns the link of the last record of a rotated file, or zero when
-// there is no such file.
-func lastOf(path string) (link, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return link{}, nil
-	}
-	if err != nil {
-		return link{}, err
-	}
-	defer f.Close()
-	t, err := readTail(f)
-	if err != nil {
-		return link{}, fmt.Errorf("continuing %q: %w", path, err)
-	}
-	return t.last, nil
 }

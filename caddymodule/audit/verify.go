@@ -2,12 +2,13 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"slices"
 )
@@ -44,15 +45,14 @@ type Problem struct {
 // String returns "FILE:LINE: WHAT".
 func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.What) }
 
-const (
-	maxProblems = 1000
-	maxGaps     = 1000
-)
+// maxProblems bounds a report.
+const maxProblems = 1000
 
-// VerifyFile checks the chain of records over the files, in whatever order they
-// are named: they are taken by their first record. See [Files] for a rotated
-// trail. It finds records that were removed, changed, moved or inserted, lines
-// that are no records and a torn last line. It needs memory for one line.
+// VerifyFile checks the chain of records over the files and the rotated files of
+// each (PATH.1 and so on), in whatever order they are named: they are taken by
+// their first record. It finds records that were removed, changed, moved or
+// inserted, lines that are no records and a torn last line. It needs memory for
+// one line.
 //
 // The error is about reading; what the files say wrong is in the report. It
 // may be run beside the writer, and then may see a last line half-written.
@@ -60,242 +60,81 @@ func VerifyFile(paths ...string) (VerifyReport, error) {
 	if len(paths) == 0 {
 		return VerifyReport{}, errors.New("verifying audit files: expected at least one file")
 	}
-	type file struct {
-		path  string
-		first int64
+	firsts := make(map[string]int64)
+	for _, path := range paths {
+		if err := findFiles(path, firsts); err != nil {
+			return VerifyReport{}, fmt.Errorf("verifying audit file %q: %w", path, err)
+		}
 	}
-	files := make([]file, len(paths))
-	for i, path := range paths {
-		first, err := firstSeq(path)
+	files := slices.Sorted(maps.Keys(firsts))
+	slices.SortStableFunc(files, func(a, b string) int { return cmp.Compare(firsts[a], firsts[b]) })
+	var v verifier
+	for _, path := range files {
+		f, err := os.Open(path)
+		if err == nil {
+			err = v.lines(path, f)
+			f.Close()
+		}
 		if err != nil {
 			return VerifyReport{}, fmt.Errorf("verifying audit file %q: %w", path, err)
 		}
-		files[i] = file{path, first}
 	}
-	slices.SortStableFunc(files, func(a, b file) int { return cmp.Compare(a.first, b.first) })
-	var v verifier
-	for _, f := range files {
-		if err := v.file(f.path); err != nil {
-			return VerifyReport{}, fmt.Errorf("verifying audit file %q: %w", f.path, err)
+	return v.report, nil
+}
+
+// findFiles adds path and its rotated files with the number of the first record
+// of each, 0 when it begins with none. Path itself is missing for a moment while
+// it is rotated.
+func findFiles(path string, firsts map[string]int64) error {
+	files := []string{path}
+	numbers, err := rotatedFiles(path)
+	for _, n := range numbers {
+		files = append(files, rotated(path, n))
+	}
+	for _, file := range files {
+		f, openErr := os.Open(file)
+		if errors.Is(openErr, fs.ErrNotExist) && len(files) > 1 {
+			continue
+		}
+		if openErr != nil {
+			return openErr
+		}
+		line, readErr := bufio.NewReaderSize(f, maxLine+1).ReadSlice('\n')
+		f.Close()
+		l, _, _ := parseLine(bytes.TrimSuffix(line, []byte("\n")))
+		firsts[file] = l.seq
+		if readErr != nil && !errors.Is(readErr, io.EOF) && !errors.Is(readErr, bufio.ErrBufferFull) {
+			return readErr
 		}
 	}
-	return v.finish(), nil
+	return err
 }
 
-// firstSeq is the number of the file's first record, 0 when it begins with
-// none.
-func firstSeq(path string) (int64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	line, _, err := readLine(bufio.NewReader(f))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, err
-	}
-	l, _, _ := parseLine(line)
-	return l.seq, nil
-}
-
-// verifier follows a chain line by line. After a problem it goes on from what
-// the line states, so that one deed is one finding.
-type verifier struct {
-	report VerifyReport
-	at     Problem // file and line being read
-	prev   link    // the line before
-	gaps   []gap   // numbers not seen yet, ascending
-}
-
-// gap is a run of sequence numbers that were passed over.
-type gap struct {
-	from, to int64
-	at       Problem
-}
-
-func (v *verifier) problem(format string, args ...any) {
-	p := v.at
-	p.What = fmt.Sprintf(format, args...)
-	v.add(p)
-}
-
-func (v *verifier) add(p Problem) {
-	if len(v.report.Problems) >= maxProblems {
-		v.report.More++
-		return
-	}
-	v.report.Problems = append(v.report.Problems, p)
-}
-
-func (v *verifier) file(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return v.lines(path, f)
-}
-
+// lines follows the chain through one file.
 func (v *verifier) lines(path string, r io.Reader) error {
 	v.at = Problem{File: path}
-	br := bufio.NewReaderSize(r, 64<<10)
+	br := bufio.NewReaderSize(r, maxLine+1)
 	for {
-		line, whole, err := readLine(br)
-		if errors.Is(err, io.EOF) {
-			return nil
+		line, err := br.ReadSlice('\n')
+		tooLong := errors.Is(err, bufio.ErrBufferFull)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = br.ReadSlice('\n')
 		}
-		if err != nil {
+		end := errors.Is(err, io.EOF)
+		if err != nil && !end {
 			return err
+		}
+		if end && len(line) == 0 {
+			return nil
 		}
 		v.at.Line++
 		switch {
-		case !whole:
-			v.problem("torn: the last line has no end")
-		case line == nil:
+		case tooLong:
 			v.problem("%v: longer than %d bytes", errNotRecord, maxLine)
+		case end:
+			v.problem("torn: the last line has no end")
 		default:
-			v.line(line)
+			v.line(line[:len(line)-1])
 		}
 	}
-}
-
-// readLine returns a line without its line feed; whole says that it had one. A
-// line beyond maxLine is skipped and returned as nil.
-func readLine(br *bufio.Reader) (line []byte, whole bool, err error) {
-	line = []byte{}
-	read := false
-	for {
-		part, err := br.ReadSlice('\n')
-		read = read || len(part) > 0
-		if line != nil && len(line)+len(part) <= maxLine+1 {
-			line = append(line, part...)
-		} else {
-			line = nil
-		}
-		switch {
-		case err == nil:
-			if line != nil {
-				line = line[:len(line)-1]
-			}
-			return line, true, nil
-		case errors.Is(err, bufio.ErrBufferFull):
-		case errors.Is(err, io.EOF) && read:
-			return line, false, nil
-		default:
-			return nil, false, err
-		}
-	}
-}
-
-func (v *verifier) line(line []byte) {
-	l, prev, err := parseLine(line)
-	if errors.Is(err, errNotRecord) {
-		v.problem("%v", err)
-		return
-	}
-	if err != nil {
-		v.problem("record %d: %v", l.seq, err)
-	} else {
-		v.report.Records++
-	}
-	v.place(l, prev)
-}
-
-// place compares a record with the one before it and moves on to it.
-func (v *verifier) place(l link, prev [sha256.Size]byte) {
-	r := &v.report
-	first := r.LastSeq == 0
-	switch {
-	case first:
-		r.FirstSeq = l.seq
-		if l.seq > 1 { // rotated away, or moved further down
-			v.passOver(gap{1, l.seq - 1, v.at})
-		}
-		if l.seq == 1 && prev != [sha256.Size]byte{} {
-			v.problem("record 1: its prev is not zero")
-		}
-	case l.seq == v.prev.seq+1 && v.follows(l.seq):
-		if prev != v.prev.hash {
-			v.problem("record %d: its prev is not the hash of record %d before it", l.seq, v.prev.seq)
-		}
-	case l.seq > r.LastSeq:
-		if l.seq > r.LastSeq+1 {
-			v.passOver(gap{r.LastSeq + 1, l.seq - 1, v.at})
-		}
-	case v.fill(l.seq):
-		v.problem("record %d: reordered, found behind record %d", l.seq, v.prev.seq)
-	default:
-		v.problem("record %d: repeated, found behind record %d", l.seq, v.prev.seq)
-	}
-	v.prev = l
-	r.FirstSeq = min(r.FirstSeq, l.seq)
-	if first || l.seq > r.LastSeq {
-		r.LastSeq = l.seq
-		r.Head = hex.EncodeToString(l.hash[:])
-	}
-}
-
-// follows reports whether the next number may stand here: it is the highest so
-// far, or one that was passed over and comes in a run that was moved.
-func (v *verifier) follows(seq int64) bool {
-	return seq == v.report.LastSeq+1 || v.fill(seq)
-}
-
-func (v *verifier) passOver(g gap) {
-	if len(v.gaps) < maxGaps {
-		v.gaps = append(v.gaps, g)
-		return
-	}
-	v.missing(g)
-}
-
-func (v *verifier) missing(g gap) {
-	p := g.at
-	if g.from == g.to {
-		p.What = fmt.Sprintf("removed: record %d is missing before this line", g.from)
-	} else {
-		p.What = fmt.Sprintf("removed: records %d to %d are missing before this line", g.from, g.to)
-	}
-	v.add(p)
-}
-
-// fill takes seq out of the gaps and reports whether it was in one.
-func (v *verifier) fill(seq int64) bool {
-	i, found := slices.BinarySearchFunc(v.gaps, seq, func(g gap, seq int64) int {
-		switch {
-		case g.to < seq:
-			return -1
-		case g.from > seq:
-			return 1
-		}
-		return 0
-	})
-	if !found {
-		return false
-	}
-	g := v.gaps[i]
-	var left []gap
-	if g.from < seq {
-		left = append(left, gap{g.from, seq - 1, g.at})
-	}
-	if rest := (gap{seq + 1, g.to, g.at}); g.to > seq {
-		if len(left) == 1 && len(v.gaps) >= maxGaps {
-			v.missing(rest) // keeps memory bounded on a file made to fill it
-		} else {
-			left = append(left, rest)
-		}
-	}
-	v.gaps = slices.Replace(v.gaps, i, i+1, left...)
-	return true
-}
-
-// finish reports what is still missing.
-func (v *verifier) finish() VerifyReport {
-	for _, g := range v.gaps {
-		if g.to >= v.report.FirstSeq {
-			v.missing(g)
-		}
-	}
-	v.gaps = nil
-	return v.report
 }

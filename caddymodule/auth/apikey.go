@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"strings"
 	"time"
 
@@ -25,7 +24,7 @@ type APIKeyHash = [sha256.Size]byte
 
 // APIKeyRecord is what is known about an API key, without the key.
 type APIKeyRecord struct {
-	// ID names the record in the catalog and the audit trail.
+	// ID names the record in the catalog and the audit log.
 	ID string
 	// Name is for people: who uses the key.
 	Name   string
@@ -66,7 +65,7 @@ func IsAPIKey(s string) bool {
 // The error wraps [ErrBadToken].
 func HashAPIKey(key string) (APIKeyHash, error) {
 	if !IsAPIKey(key) {
-		return APIKeyHash{}, bad(reasonMalformed, "expected %q and %d more characters", apiKeyPrefix, apiKeyLen-len(apiKeyPrefix))
+		return APIKeyHash{}, bad(reasonMalformed, "expected an API key: %q and %d more characters", apiKeyPrefix, apiKeyLen-len(apiKeyPrefix))
 	}
 	return sha256.Sum256([]byte(key)), nil
 }
@@ -74,26 +73,26 @@ func HashAPIKey(key string) (APIKeyHash, error) {
 // VerifyAPIKey returns the caller an API key belongs to. Errors wrap
 // [ErrBadToken]: another form, an unknown, a revoked or an expired key.
 //
-// The look-up is by hash: how long it takes says nothing about the stored
-// keys that a caller could build a guess on.
+// The look-up is by hash: how long it takes tells nothing about the keys that
+// are stored.
 func VerifyAPIKey(keys APIKeyLookup, key string, now time.Time) (Principal, error) {
 	hash, err := HashAPIKey(key)
 	if err != nil {
-		return Principal{}, fmt.Errorf("verifying API key: %w", err)
+		return Principal{}, err
 	}
 	rec, ok := keys.LookupAPIKey(hash)
 	switch {
 	case !ok:
-		return Principal{}, fmt.Errorf("verifying API key: %w", bad(reasonKey, "no such key"))
+		return Principal{}, bad(reasonKey, "no such API key")
 	case rec.Revoked:
-		return Principal{}, fmt.Errorf("verifying API key: %w", bad(reasonRevoked, "the key was revoked"))
+		return Principal{}, bad(reasonRevoked, "the API key was revoked")
 	case rec.Tenant.IsZero():
-		return Principal{}, fmt.Errorf("verifying API key: %w", bad(reasonTenant, "the key's record has no tenant"))
+		return Principal{}, bad(reasonTenant, "the API key's record has no tenant")
 	case !rec.Expires.IsZero() && !now.Before(rec.Expires):
-		return Principal{}, fmt.Errorf("verifying API key: %w", bad(reasonExpired, "the key has ended"))
+		return Principal{}, bad(reasonExpired, "the API key has ended")
 	}
 	return Principal{
-		Kind: APIKey, Subject: rec.Name, Tenants: []tenant.Slug{rec.Tenant}, Roles: rec.Roles,
+		Subject: rec.Name, Tenants: []tenant.Slug{rec.Tenant}, Roles: rec.Roles,
 		Expires: rec.Expires, TokenID: rec.ID,
 	}, nil
 }

@@ -19,11 +19,12 @@ const APIKeyHeader = "X-Api-Key"
 // BearerToken returns the one credential of a request's Authorization header
 // (RFC 6750, section 2.1), unverified.
 //
-// It returns [ErrNoToken] when there is no such header, and [ErrBadToken] for
-// whatever is neither that nor exactly one bearer token: several headers or
-// values, another scheme or another spelling of it, characters that no token
-// has, and a token in the query as access_token (section 2.3), where it ends up
-// in logs. A token in a cookie or a body is none.
+// It returns [ErrNoToken] when there is no such header or its scheme is another
+// one, as in "Basic ...", without an API key in it, and [ErrBadToken] for whatever
+// is neither that nor exactly one bearer token: several headers or values, another
+// spelling of the scheme, characters that no token has, and a token in the query
+// as access_token (section 2.3), where it ends up in logs. A token in a cookie or
+// a body is none.
 func BearerToken(h http.Header, rawQuery string) (string, error) {
 	if queryHasToken(rawQuery) {
 		return "", bad(reasonMalformed, "a token in the query")
@@ -34,9 +35,18 @@ func BearerToken(h http.Header, rawQuery string) (string, error) {
 	}
 	token, ok := strings.CutPrefix(value, scheme)
 	if !ok {
+		name, _, _ := strings.Cut(value, " ")
+		if name != "" && isOf(name, "-") && !strings.EqualFold(name, strings.TrimSpace(scheme)) {
+			// Under a scheme that nobody reads, a key would get to the backend.
+			if IsAPIKey(value[strings.LastIndexByte(value, ' ')+1:]) {
+				return "", bad(reasonMalformed, "an API key under the scheme %q", name)
+			}
+			return "", ErrNoToken
+		}
 		return "", bad(reasonMalformed, "expected %q and a token in the Authorization header", scheme)
 	}
-	if !isToken68(token) {
+	// RFC 9110, section 11.2, without the padding: no token here has any.
+	if token == "" || !isOf(token, "-._~+/") {
 		return "", bad(reasonMalformed, "expected one token of letters, digits and \"-._~+/\"")
 	}
 	return token, nil
@@ -75,33 +85,17 @@ func single(h http.Header, name string) (string, error) {
 	}
 }
 
-// isToken68 checks RFC 9110, section 11.2, without the padding: no token of
-// this package has any.
-func isToken68(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if ('a' > c || c > 'z') && ('A' > c || c > 'Z') && ('0' > c || c > '9') && strings.IndexByte("-._~+/", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
 // queryHasToken looks for the parameter of RFC 6750, section 2.3, in any
 // spelling that a server would decode to it.
 func queryHasToken(rawQuery string) bool {
 	const name = "access_token"
-	for rest := rawQuery; rest != ""; {
-		var pair string
-		pair, rest, _ = strings.Cut(rest, "&")
-		for part := range strings.SplitSeq(pair, ";") {
-			key, _, _ := strings.Cut(part, "=")
-			if len(key) < len(name) || len(key) > 3*len(name) {
-				continue
-			}
-			if decoded, err := url.QueryUnescape(key); err == nil && strings.EqualFold(decoded, name) {
-				return true
-			}
+	for pair := range strings.FieldsFuncSeq(rawQuery, func(c rune) bool { return c == '&' || c == ';' }) {
+		key, _, _ := strings.Cut(pair, "=")
+		if len(key) < len(name) || len(key) > 3*len(name) {
+			continue
+		}
+		if decoded, err := url.QueryUnescape(key); err == nil && strings.EqualFold(decoded, name) {
+			return true
 		}
 	}
 	return false

@@ -31,6 +31,7 @@ func TestExactlyOneBearerTokenIsRead(t *testing.T) {
 
 		"two headers":          {h: headers("Authorization", "Bearer x", "Authorization", "Bearer x"), err: ErrBadToken},
 		"two different":        {h: headers("Authorization", "Bearer x", "Authorization", "Basic eDp5"), err: ErrBadToken},
+		"two other schemes":    {h: headers("Authorization", "Basic eDp5", "Authorization", "Basic eDp5"), err: ErrBadToken},
 		"two tokens":           {h: headers("Authorization", "Bearer x, Bearer y"), err: ErrBadToken},
 		"list":                 {h: headers("Authorization", "Bearer x,y"), err: ErrBadToken},
 		"empty":                {h: headers("Authorization", ""), err: ErrBadToken},
@@ -41,7 +42,13 @@ func TestExactlyOneBearerTokenIsRead(t *testing.T) {
 		"trailing space":       {h: headers("Authorization", "Bearer x "), err: ErrBadToken},
 		"odd case":             {h: headers("Authorization", "bEARER x"), err: ErrBadToken},
 		"lower case":           {h: headers("Authorization", "bearer x"), err: ErrBadToken},
-		"other scheme":         {h: headers("Authorization", "Basic eDp5"), err: ErrBadToken},
+		"Basic":                {h: headers("Authorization", "Basic eDp5"), err: ErrNoToken},
+		"Digest":               {h: headers("Authorization", `Digest username="ann", realm="x", nonce="a=="`), err: ErrNoToken},
+		"Negotiate":            {h: headers("Authorization", "Negotiate YII="), err: ErrNoToken},
+		"signed by AWS":        {h: headers("Authorization", "AWS4-HMAC-SHA256 Credential=x/y"), err: ErrNoToken},
+		"scheme like ours":     {h: headers("Authorization", "Bearers x"), err: ErrNoToken},
+		"Basic, and the query": {h: headers("Authorization", "Basic eDp5"), query: "access_token=x", err: ErrBadToken},
+		"no scheme":            {h: headers("Authorization", " x"), err: ErrBadToken},
 		"token only":           {h: headers("Authorization", "a.b.c"), err: ErrBadToken},
 		"padding":              {h: headers("Authorization", "Bearer eA=="), err: ErrBadToken},
 		"line feed":            {h: headers("Authorization", "Bearer a\n.b"), err: ErrBadToken},
@@ -56,10 +63,12 @@ func TestExactlyOneBearerTokenIsRead(t *testing.T) {
 		"query, semicolon":     {query: "a=1;access_token=x", err: ErrBadToken},
 		"query, plus is blank": {query: "access+token=x", err: ErrNoToken},
 	} {
-		got, err := BearerToken(c.h, c.query)
-		if got != c.want || !errors.Is(err, c.err) || (c.err == nil && err != nil) {
-			t.Errorf("%s: %q, %v; want %q, %v", name, got, err, c.want, c.err)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := BearerToken(c.h, c.query)
+			if got != c.want || !errors.Is(err, c.err) || (c.err == nil && err != nil) {
+				t.Errorf("%q, %v; want %q, %v", got, err, c.want, c.err)
+			}
+		})
 	}
 }
 
@@ -76,16 +85,19 @@ func TestATokenAndAnAPIKeyAreNotTakenTogether(t *testing.T) {
 		"neither":           {err: ErrNoToken},
 		"both":              {h: headers("X-API-Key", key, "Authorization", "Bearer a.b.c"), err: ErrBadToken},
 		"both, the same":    {h: headers("X-API-Key", key, "Authorization", "Bearer "+key), err: ErrBadToken},
-		"key, bad token":    {h: headers("X-API-Key", key, "Authorization", "Basic x"), err: ErrBadToken},
+		"key, bad token":    {h: headers("X-API-Key", key, "Authorization", "bearer x"), err: ErrBadToken},
+		"key, other scheme": {h: headers("X-API-Key", key, "Authorization", "Basic eDp5"), want: key},
 		"two keys":          {h: headers("X-API-Key", key, "X-API-Key", key), err: ErrBadToken},
 		"no key":            {h: headers("X-API-Key", ""), err: ErrBadToken},
 		"not a key":         {h: headers("X-API-Key", "a.b.c"), err: ErrBadToken},
 		"bad key and token": {h: headers("X-API-Key", "x", "Authorization", "Bearer a.b.c"), err: ErrBadToken},
 	} {
-		got, err := Credential(c.h, "")
-		if got != c.want || !errors.Is(err, c.err) || (c.err == nil && err != nil) {
-			t.Errorf("%s: %q, %v; want %q, %v", name, got, err, c.want, c.err)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := Credential(c.h, "")
+			if got != c.want || !errors.Is(err, c.err) || (c.err == nil && err != nil) {
+				t.Errorf("%q, %v; want %q, %v", got, err, c.want, c.err)
+			}
+		})
 	}
 }
 
@@ -101,10 +113,15 @@ func FuzzBearerToken(f *testing.F) {
 		if err == nil && (value != "Bearer "+token || strings.ContainsAny(token, " ,;=\r\n\t\"")) {
 			t.Errorf("%q read from %q", token, value)
 		}
-		if errors.Is(err, ErrNoToken) {
+		if errors.Is(err, ErrNoToken) && (value == "" || len(value) >= 6 && strings.EqualFold(value[:6], "bearer") && !isLetter(value, 6)) {
 			t.Errorf("a header %q counts as no token", value)
 		}
 	})
+}
+
+// isLetter reports whether a scheme goes on at that byte.
+func isLetter(s string, at int) bool {
+	return at < len(s) && (s[at] == '-' || '0' <= s[at] && s[at] <= '9' || 'a' <= s[at]|0x20 && s[at]|0x20 <= 'z')
 }
 
 func BenchmarkBearerToken(b *testing.B) {

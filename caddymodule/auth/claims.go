@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,100 +14,70 @@ import (
 )
 
 const (
-	maxDepth   = 16  // of JSON in a token
-	maxText    = 255 // bytes of sub and jti
-	maxRoleLen = 64
-	maxList    = 256 // tenants or roles in one token
+	maxDepth   = 16   // of JSON in a token
+	maxText    = 255  // bytes of sub, jti and iss
+	maxList    = 256  // tenants or audiences in one token
+	maxRoleLen = 64   // bytes
+	maxRoles   = 1536 // bytes of all roles: as many as a signed identity has room for
 	// maxTime is the last second of the year 9999, beyond which times stop
 	// being writable and arithmetic on them stops being safe.
 	maxTime = 253402300799
 )
 
-// header is what is used of a JOSE header (RFC 7515, section 4).
-type header struct{ alg, kid string }
-
-// refused are header parameters that name or carry a key (an attacker's, if
-// one listened), or change what the signature covers. Their presence alone is
-// an error.
-var refused = []string{"crit", "jku", "jwk", "x5u", "x5c", "b64", "zip", "enc", "epk"}
-
-// parseHeader reads a JOSE header. The types are those of RFC 7519, section
-// 5.1, and RFC 9068; another type is another use of the issuer's key, and not
-// a token for access (RFC 8725, section 3.11).
-func parseHeader(data []byte) (header, error) {
-	members, err := strictjson.Object(data, maxDepth)
-	if err != nil {
-		return header{}, bad(reasonHeader, "reading the header: %v", err)
-	}
-	for _, name := range refused {
-		if _, there := members[name]; there {
-			return header{}, bad(reasonHeader, "the header has %q", name)
-		}
-	}
-	var h header
-	var typ string
-	for name, field := range map[string]*string{"alg": &h.alg, "kid": &h.kid, "typ": &typ} {
-		if err := text(members, name, maxKeyID, field); err != nil {
-			return header{}, bad(reasonHeader, "%v", err)
-		}
-	}
-	switch strings.TrimPrefix(strings.ToLower(typ), "application/") {
-	case "", "jwt", "at+jwt":
-	default:
-		return header{}, bad(reasonHeader, "typ is not that of an access token")
-	}
-	return h, nil
-}
-
 // parseClaims reads a claims set that is signed, and checks everything but the
-// times against now.
+// times against now. A claim that opens or restricts must be readable; any
+// other that cannot be used is left out: the caller is who they are without it.
 func (v *Verifier) parseClaims(data []byte) (Principal, error) {
-	members, err := strictjson.Object(data, maxDepth)
+	fail := func(reason, text string) (Principal, error) { return Principal{}, bad(reason, "%s", text) }
+	members, err := object(data)
 	if err != nil {
 		return Principal{}, bad(reasonClaims, "reading the claims: %v", err)
 	}
-	p := Principal{Kind: Token}
-	for name, field := range map[string]*time.Time{"exp": &p.Expires, "nbf": &p.NotBefore, "iat": &p.IssuedAt} {
-		if err := numericDate(members, name, field); err != nil {
-			return Principal{}, err
+	var p Principal
+	optional := func(name string, usable bool) {
+		if !usable {
+			p.Ignored = append(p.Ignored, name)
 		}
 	}
-	if p.Expires.IsZero() {
-		return Principal{}, bad(reasonClaims, "there is no exp")
-	}
-	for name, field := range map[string]*string{"sub": &p.Subject, "jti": &p.TokenID, "iss": &p.Issuer} {
-		if err := text(members, name, maxText, field); err != nil {
-			return Principal{}, bad(reasonClaims, "%v", err)
-		}
-	}
-	if v.o.Issuer != "" && p.Issuer != v.o.Issuer {
-		return Principal{}, bad(reasonIssuer, "iss is another")
+	optional("iat", date(members["iat"], &p.IssuedAt))
+	optional("sub", text(members["sub"], maxText, &p.Subject))
+	optional("jti", text(members["jti"], maxText, &p.TokenID))
+	optional("iss", text(members["iss"], maxText, &p.Issuer))
+	switch {
+	case !date(members["exp"], &p.Expires) || p.Expires.IsZero():
+		return fail(reasonClaims, "exp is missing or no number of seconds")
+	case !date(members["nbf"], &p.NotBefore):
+		return fail(reasonClaims, "nbf is no number of seconds")
+	case p.IssuedAt.After(p.Expires):
+		return fail(reasonClaims, "iat is after exp")
+	case v.o.Issuer != "" && p.Issuer != v.o.Issuer:
+		return fail(reasonIssuer, "iss is another")
 	}
 	if v.o.Audience != "" {
-		audience, err := list(members, "aud")
-		if err != nil {
-			return Principal{}, err
+		audience, ok := list(members["aud"])
+		if !ok || len(audience) > maxList {
+			return fail(reasonClaims, "aud is neither a string nor an array of strings")
 		}
 		if !slices.Contains(audience, v.o.Audience) {
-			return Principal{}, bad(reasonAudience, "aud does not name this audience")
+			return fail(reasonAudience, "aud does not name this audience")
 		}
 	}
 	if p.Tenants, err = v.tenants(members); err != nil {
 		return Principal{}, err
 	}
-	if p.Roles, err = roles(members, v.o.RolesClaim); err != nil {
-		return Principal{}, err
-	}
+	var usable bool
+	p.Roles, usable = roles(members[v.o.RolesClaim], v.o.RolesClaim)
+	optional(v.o.RolesClaim, usable)
 	return p, nil
 }
 
-func (v *Verifier) tenants(members map[string]json.RawMessage) ([]tenant.Slug, error) {
+func (v *Verifier) tenants(members map[string]any) ([]tenant.Slug, error) {
 	if !v.o.Tenant.IsZero() {
 		return []tenant.Slug{v.o.Tenant}, nil
 	}
-	names, err := list(members, v.o.TenantClaim)
-	if err != nil {
-		return nil, err
+	names, ok := list(members[v.o.TenantClaim])
+	if !ok || len(names) > maxList {
+		return nil, bad(reasonClaims, "the tenant claim is neither a string nor an array of strings")
 	}
 	if len(names) == 0 {
 		return nil, bad(reasonTenant, "the tenant claim is missing or empty")
@@ -124,100 +96,113 @@ func (v *Verifier) tenants(members map[string]json.RawMessage) ([]tenant.Slug, e
 	return slugs, nil
 }
 
-func roles(members map[string]json.RawMessage, claim string) ([]string, error) {
-	if claim == "" {
-		return nil, nil
-	}
-	roles, err := list(members, claim)
-	if err != nil {
-		return nil, err
-	}
-	for i, role := range roles {
-		if !IsRole(role) || slices.Contains(roles[:i], role) {
-			return nil, bad(reasonClaims, "the roles claim holds what is no role, or one twice")
+// roles returns those that can be used, and whether that is all of them. Scopes
+// stand in one string with blanks in between (RFC 8693, section 4.2); in any
+// other claim a blank belongs to the role, as in "not admin", which is then none.
+// When they are too many there are none: which ones to drop is not ours to say.
+func roles(value any, claim string) (roles []string, all bool) {
+	texts, all := list(value)
+	size := 0
+	for _, text := range texts {
+		words := []string{text}
+		if claim == "scope" || claim == "scp" {
+			words = strings.Fields(text)
+		}
+		for _, role := range words {
+			if !IsRole(role) {
+				all = false
+			} else if !slices.Contains(roles, role) {
+				roles = append(roles, role)
+				size += len(role)
+			}
+			if size+len(`"",`)*len(roles) > maxRoles {
+				return nil, false
+			}
 		}
 	}
-	return roles, nil
+	return roles, all
 }
 
 // IsRole accepts what a credential may name as a role: words of 1 to 64
 // letters, digits and "_.:/-", which are safe in a header, a log and a list.
 func IsRole(s string) bool {
+	return s != "" && len(s) <= maxRoleLen && isOf(s, "_.:/-")
+}
+
+// isOf reports whether the text consists of ASCII letters, digits and more.
+func isOf(s, more string) bool {
 	for i := range len(s) {
 		c := s[i]
-		if ('a' > c || c > 'z') && ('A' > c || c > 'Z') && ('0' > c || c > '9') && strings.IndexByte("_.:/-", c) < 0 {
+		if ('a' > c || c > 'z') && ('A' > c || c > 'Z') && ('0' > c || c > '9') && strings.IndexByte(more, c) < 0 {
 			return false
 		}
 	}
-	return s != "" && len(s) <= maxRoleLen
+	return true
 }
 
-// numericDate reads whole seconds since 1970 (RFC 7519, section 2), which may
-// be missing. Fractions and exponents are legal there and refused here: no
-// issuer needs them, and readers round them differently.
-func numericDate(members map[string]json.RawMessage, name string, t *time.Time) error {
-	raw, there := members[name]
-	if !there {
-		return nil
+// object reads one object; see [strictjson.Members] for what it refuses. A member
+// that is null is there, with a value that no reader below can use.
+func object(data []byte) (map[string]any, error) {
+	if _, err := strictjson.Members(data, maxDepth); err != nil {
+		return nil, err
 	}
-	n, err := strconv.ParseInt(string(raw), 10, 64)
+	var members map[string]any
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(&members); err != nil {
+		return nil, err
+	}
+	for name, value := range members {
+		if value == nil {
+			members[name] = false
+		}
+	}
+	return members, nil
+}
+
+// The readers below return false for a value that cannot be used and leave the
+// target as it is; they return true for one that is missing.
+
+// date reads seconds since 1970, with or without a fraction (RFC 7519, section 2).
+func date(value any, t *time.Time) bool {
+	if value == nil {
+		return true
+	}
+	number, _ := value.(json.Number)
+	n, err := number.Float64()
 	if err != nil || n <= 0 || n > maxTime {
-		return bad(reasonClaims, "%s is not a number of whole seconds", name)
+		return false
 	}
-	*t = time.Unix(n, 0)
-	return nil
+	whole, fraction := math.Modf(n)
+	*t = time.Unix(int64(whole), int64(fraction*1e9))
+	return true
 }
 
-// text reads a string member, which may be missing: printable, of at most most
-// bytes, so that it can go into logs and headers.
-func text(members map[string]json.RawMessage, name string, most int, s *string) error {
-	raw, there := members[name]
-	if !there {
-		return nil
+// text reads a string that can go into logs and headers: printable, of at most
+// most bytes.
+func text(value any, most int, to *string) bool {
+	if value == nil {
+		return true
 	}
-	if !isString(raw) || json.Unmarshal(raw, s) != nil {
-		return errMember(name + " is not a string")
+	s, ok := value.(string)
+	if !ok || s == "" || len(s) > most || strings.ContainsFunc(s, func(c rune) bool { return !strconv.IsPrint(c) }) {
+		return false
 	}
-	if *s == "" || len(*s) > most {
-		return errMember(name + " is empty or too long")
-	}
-	for _, c := range *s {
-		if !strconv.IsPrint(c) {
-			return errMember(name + " holds what is not printable")
-		}
-	}
-	return nil
+	*to = s
+	return true
 }
 
-// errMember is a finding about a member of fixed name.
-type errMember string
-
-func (e errMember) Error() string { return string(e) }
-
-// list reads a member that is a string or an array of strings, or missing.
-// Decoding is done into strings only after the first byte of each value was
-// looked at: encoding/json would leave a string unset for null.
-func list(members map[string]json.RawMessage, name string) ([]string, error) {
-	raw, there := members[name]
-	if !there {
-		return nil, nil
+// list returns a string, or the strings of an array, and whether there is nothing
+// else in it.
+func list(value any) (texts []string, all bool) {
+	values, isArray := value.([]any)
+	if !isArray && value != nil {
+		values = []any{value}
 	}
-	values := []json.RawMessage{raw}
-	if len(raw) > 0 && raw[0] == '[' {
-		if err := json.Unmarshal(raw, &values); err != nil {
-			return nil, bad(reasonClaims, "the claim is not an array")
+	for _, v := range values {
+		if s, ok := v.(string); ok {
+			texts = append(texts, s)
 		}
 	}
-	if len(values) > maxList {
-		return nil, bad(reasonClaims, "a claim lists more than %d values", maxList)
-	}
-	out := make([]string, len(values))
-	for i, value := range values {
-		if !isString(value) || json.Unmarshal(value, &out[i]) != nil {
-			return nil, bad(reasonClaims, "a claim is neither a string nor an array of strings")
-		}
-	}
-	return out, nil
+	return texts, len(texts) == len(values)
 }
-
-func isString(raw json.RawMessage) bool { return len(raw) > 0 && raw[0] == '"' }

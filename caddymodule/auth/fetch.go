@@ -1,9 +1,8 @@
 package auth
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,20 +10,32 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
+	"syscall"
 	"time"
 )
+
+// Fetcher reads the text of a key set: from a URL, see [HTTPFetcher], or a
+// file, see [FileFetcher]. It returns when ctx ends.
+type Fetcher interface {
+	Fetch(ctx context.Context) (text []byte, err error)
+	// Parse reads the text; skipped names keys that were left out.
+	Parse(text []byte) (set *KeySet, skipped []error, err error)
+}
 
 // maxKeyText is the longest text of a key set in bytes, after decompression.
 const maxKeyText = 1 << 20
 
-// HTTPOptions shape an HTTP fetcher.
+// HTTPOptions bound where an HTTP fetcher goes. The zero value is for an
+// address that the operator wrote; one from elsewhere, as from a tenant's
+// record, needs both.
 type HTTPOptions struct {
-	// Client does the request; nil means one of the package's own. Redirects
-	// are not followed either way: keys come from where they are said to be.
-	Client *http.Client
-	// AllowPlain lets "http" URLs of other machines in. Whoever can answer
-	// such a request can make tokens.
-	AllowPlain bool
+	// Allowed returns an error for a host and port that the URL may not name.
+	Allowed func(address string) error
+	// Control is asked about each address that the host's name leads to; see
+	// [net.Dialer]. Behind a proxy it is not: where a name leads is the proxy's
+	// to decide and to refuse.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 type httpFetcher struct {
@@ -33,70 +44,78 @@ type httpFetcher struct {
 }
 
 // HTTPFetcher fetches a JWK set from a URL, which is "https", or "http" on a
-// loopback address.
+// loopback address. Redirects are not followed: keys come from where they are
+// said to be.
 func HTTPFetcher(address string, o HTTPOptions) (Fetcher, error) {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
 		return nil, fmt.Errorf("reading JWKS address %q: expected https://HOST/PATH", address)
 	}
-	switch {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	ip, _ := netip.ParseAddr(host) // of the zero Addr nothing is true
+	switch loopback := host == "localhost" || ip.IsLoopback(); {
 	case u.Scheme == "https":
-	case u.Scheme == "http" && (o.AllowPlain || isLoopback(u.Hostname())):
+		port = cmp.Or(port, "443")
+	case u.Scheme == "http" && loopback:
+		port = cmp.Or(port, "80")
 	case u.Scheme == "http":
 		return nil, fmt.Errorf("reading JWKS address %q: plain http to another machine lets anybody between make tokens; expected https", address)
 	default:
 		return nil, fmt.Errorf("reading JWKS address %q: expected https", address)
 	}
-	client := &http.Client{Transport: &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    5 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConns:           1,
-		IdleConnTimeout:        30 * time.Second,
-	}}
-	if o.Client != nil {
-		c := *o.Client
-		client = &c
+	if o.Allowed != nil {
+		if err := o.Allowed(net.JoinHostPort(host, port)); err != nil {
+			return nil, fmt.Errorf("reading JWKS address %q: %w", address, err)
+		}
 	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &httpFetcher{address, client}, nil
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || (err == nil && addr.IsLoopback())
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && proxy == nil {
+		dialer.Control = o.Control
+	}
+	return &httpFetcher{address, &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            dialer.DialContext,
+			ForceAttemptHTTP2:      true,
+			TLSHandshakeTimeout:    5 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+			MaxIdleConns:           1,
+			IdleConnTimeout:        30 * time.Second,
+		},
+	}}, nil
 }
 
 // Fetch gets the set. Anything but 200 is an error.
-func (f *httpFetcher) Fetch(ctx context.Context) ([]byte, error) {
-	fail := func(err error) ([]byte, error) {
-		return nil, fmt.Errorf("fetching keys from %q: %w", f.url, err)
-	}
+func (f *httpFetcher) Fetch(ctx context.Context) (text []byte, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("fetching keys from %q: %w", f.url, err)
+		}
+	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url, nil)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fail(fmt.Errorf("expected status 200, got %d", resp.StatusCode))
+		return nil, fmt.Errorf("expected status 200, got %d", resp.StatusCode)
 	}
-	text, err := readAll(resp.Body)
-	if err != nil {
-		return fail(err)
+	text, err = io.ReadAll(io.LimitReader(resp.Body, maxKeyText+1))
+	if err == nil && len(text) > maxKeyText {
+		err = fmt.Errorf("expected at most %d bytes", maxKeyText)
 	}
-	return text, nil
+	return text, err
 }
 
 // Parse reads public keys only.
 func (f *httpFetcher) Parse(text []byte) (*KeySet, []error, error) {
-	return ParseJWKS(text, JWKSOptions{})
+	return ParseJWKS(text)
 }
 
 type fileFetcher string
@@ -107,17 +126,12 @@ func FileFetcher(path string) Fetcher { return fileFetcher(path) }
 
 func (f fileFetcher) Fetch(context.Context) ([]byte, error) {
 	// Before opening: a pipe would block until somebody writes to it.
-	if info, err := os.Stat(string(f)); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("reading keys %q: expected a regular file", string(f))
+	if info, err := os.Stat(string(f)); err == nil && (!info.Mode().IsRegular() || info.Size() > maxKeyText) {
+		return nil, fmt.Errorf("reading keys %q: expected a regular file of at most %d bytes", string(f), maxKeyText)
 	}
-	file, err := os.Open(string(f))
+	text, err := os.ReadFile(string(f))
 	if err != nil {
 		return nil, fmt.Errorf("reading keys: %w", err)
-	}
-	defer file.Close()
-	text, err := readAll(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading keys %q: %w", string(f), err)
 	}
 	return text, nil
 }
@@ -128,24 +142,6 @@ func (f fileFetcher) Parse(text []byte) (*KeySet, []error, error) {
 		return nil, nil, fmt.Errorf("reading keys %q: %w", string(f), err)
 	}
 	return set, skipped, nil
-}
-
-// ParseKeys reads a JWK set, secrets allowed, or PEM blocks, whichever the
-// text begins like.
-func ParseKeys(text []byte) (*KeySet, []error, error) {
-	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
-		return ParseJWKS(text, JWKSOptions{Secrets: true})
-	}
-	set, err := ParsePEM(text)
-	return set, nil, err
-}
-
-func readAll(r io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxKeyText+1))
-	if err == nil && len(text) > maxKeyText {
-		err = errors.New("longer than a key set has reason to be")
-	}
-	return text, err
 }
 
 var (

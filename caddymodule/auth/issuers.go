@@ -1,10 +1,11 @@
 package auth
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
@@ -16,19 +17,23 @@ type IssuersOptions struct {
 	// nil means that none of theirs is good.
 	Platform *Verifier
 	// Own are the options of the verifiers of tenants' own issuers. Keys, Issuer
-	// and Tenant are each tenant's.
+	// and Tenant are each tenant's. MaxLifetime 0 means any: how long a tenant's
+	// tokens live is the tenant's to decide.
 	Own Options
 	// Remote are those of the fetchers of their keys.
 	Remote RemoteOptions
-	// Fetcher reads keys from a tenant's URL: [HTTPFetcher].
+	// Fetcher reads keys from a tenant's URL: [HTTPFetcher]. It decides where
+	// tenants' records may send the gateway; see [HTTPOptions].
 	Fetcher func(url string) (Fetcher, error)
-	// Most is how many tenants' keys are kept up to date at one time: 512.
-	Most int
-	// Idle is how long they are without a request for them: 10 minutes.
-	Idle time.Duration
-	// Now is the clock: time.Now.
-	Now func() time.Time
+
+	most int           // how many tenants' keys are kept up to date at one time: 512
+	idle time.Duration // how long they are without a request for them: 10 minutes
 }
+
+// makeRoom is how long an issuer must have been without a request to be closed
+// for another one. Without it, a flood of requests for many tenants would have
+// their keys fetched again and again.
+const makeRoom = time.Minute
 
 // Issuers chooses the verifier for a tenant's requests. A tenant with an
 // issuer of its own is served by that one alone: neither do the platform's
@@ -37,16 +42,14 @@ type IssuersOptions struct {
 // token claims, so that a changed record is in force with the snapshot it is in.
 //
 // The keys of a tenant's issuer are fetched from its first token on, and no
-// longer when nobody uses them. It is safe for concurrent use; once a tenant's
-// issuer is known, a choice takes no lock.
+// longer when nobody uses them. It is safe for concurrent use.
 type Issuers struct {
-	o   IssuersOptions
-	own sync.Map // ownName to *ownIssuer
+	o IssuersOptions
 
-	mu     sync.Mutex // guards opening and closing
-	open   int
+	mu     sync.Mutex // guards what follows
+	own    map[ownName]*ownIssuer
 	closed bool
-	sweeps *time.Timer
+	timer  *time.Timer // closes idle ones; nil when there are none
 }
 
 // ownName is all that shapes a tenant's own verifier.
@@ -57,10 +60,9 @@ type ownName struct {
 
 // ownIssuer is the verifier of one tenant's issuer and its keys.
 type ownIssuer struct {
-	verifier *Verifier
-	quiet    *Verifier // the same, for [Issuers.Member]: it fetches and remembers nothing
-	keys     *Remote
-	used     atomic.Int64 // when, in Unix nanoseconds
+	*Verifier
+	keys *Remote
+	used time.Time
 }
 
 // NewIssuers returns a choice. Close ends what it fetches.
@@ -68,16 +70,9 @@ func NewIssuers(o IssuersOptions) *Issuers {
 	if o.Fetcher == nil {
 		o.Fetcher = func(url string) (Fetcher, error) { return HTTPFetcher(url, HTTPOptions{}) }
 	}
-	if o.Most <= 0 {
-		o.Most = 512
-	}
-	if o.Idle <= 0 {
-		o.Idle = 10 * time.Minute
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &Issuers{o: o}
+	o.Own.MaxLifetime = cmp.Or(o.Own.MaxLifetime, -1)
+	o.most, o.idle = cmp.Or(o.most, 512), cmp.Or(o.idle, 10*time.Minute)
+	return &Issuers{o: o, own: make(map[ownName]*ownIssuer)}
 }
 
 // Verify is [Verifier.Verify] with the verifier that is right for the tenant.
@@ -90,12 +85,12 @@ func (i *Issuers) Verify(ctx context.Context, t *tenant.Tenant, token string, no
 		}
 		return i.o.Platform.Verify(ctx, token, now)
 	}
-	own, err := i.ownOf(t) //nolint:contextcheck // a fetch is everybody's: it must not end with this request
+	own, err := i.ownOf(t)
 	if err != nil {
 		return Principal{}, fmt.Errorf("using the issuer of tenant %q: %w: %w", t.Slug, ErrNoKeys, err)
 	}
-	p, err := own.verifier.Verify(ctx, token, now)
-	if err != nil && Reason(err) == "no_keys" {
+	p, err := own.Verify(ctx, token, now)
+	if errors.Is(err, ErrNoKeys) {
 		err = fmt.Errorf("using the issuer of tenant %q: %w: %w", t.Slug, ErrNoKeys, own.keys.Stats().LastError)
 	}
 	return p, err
@@ -103,41 +98,38 @@ func (i *Issuers) Verify(ctx context.Context, t *tenant.Tenant, token string, no
 
 // ownOf finds or opens the tenant's own issuer.
 func (i *Issuers) ownOf(t *tenant.Tenant) (*ownIssuer, error) {
-	name, now := ownName{t.Slug, t.Issuer, t.JWKS}, i.o.Now().UnixNano()
-	if v, ok := i.own.Load(name); ok {
-		own := v.(*ownIssuer)
-		if now-own.used.Load() > int64(time.Second) { // seldom written, often read
-			own.used.Store(now)
-		}
-		return own, nil
-	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if v, ok := i.own.Load(name); ok {
-		return v.(*ownIssuer), nil
+	name := ownName{t.Slug, t.Issuer, t.JWKS}
+	own := i.own[name]
+	if own == nil {
+		var err error
+		if own, err = i.open(t); err != nil {
+			return nil, err
+		}
+		i.own[name] = own
+		if i.timer == nil {
+			i.timer = time.AfterFunc(i.o.idle/2, i.sweep)
+		}
 	}
-	if i.closed {
-		return nil, errIssuersClosed
-	}
-	if i.open >= i.o.Most && !i.evict(now) {
-		return nil, fmt.Errorf("expected at most %d issuers in use at one time", i.o.Most)
-	}
-	own, err := i.make(t)
-	if err != nil {
-		return nil, err
-	}
-	own.used.Store(now)
-	i.own.Store(name, own)
-	if i.open++; i.sweeps == nil {
-		i.sweeps = time.AfterFunc(i.o.Idle/2, i.sweep)
-	}
+	own.used = time.Now()
 	return own, nil
 }
 
-// make opens a tenant's issuer. Its keys are fetched in the background.
-func (i *Issuers) make(t *tenant.Tenant) (*ownIssuer, error) {
+// open opens a tenant's issuer; the caller holds mu. Its keys are fetched in the
+// background.
+func (i *Issuers) open(t *tenant.Tenant) (*ownIssuer, error) {
+	if i.closed {
+		return nil, errors.New("closed")
+	}
+	if len(i.own) >= i.o.most {
+		i.closeUnused(makeRoom)
+	}
+	if len(i.own) >= i.o.most {
+		return nil, fmt.Errorf("expected at most %d issuers in use at one time", i.o.most)
+	}
 	if t.Issuer == "" || t.JWKS == "" {
-		return nil, errHalfIssuer
+		return nil, errors.New("expected both an issuer and a JWKS URL")
 	}
 	fetcher, err := i.o.Fetcher(t.JWKS)
 	if err != nil {
@@ -151,55 +143,18 @@ func (i *Issuers) make(t *tenant.Tenant) (*ownIssuer, error) {
 		_ = keys.Close()
 		return nil, err
 	}
-	o.Keys, o.CacheSize = quietKeys{keys}, -1
-	quiet, err := NewVerifier(o)
-	if err != nil {
-		_ = keys.Close()
-		return nil, err
-	}
-	return &ownIssuer{verifier: verifier, quiet: quiet, keys: keys}, nil
+	return &ownIssuer{Verifier: verifier, keys: keys}, nil
 }
 
-var (
-	errIssuersClosed = constError("closed")
-	errHalfIssuer    = constError("expected both an issuer and a JWKS URL")
-)
-
-// constError is an error of fixed text.
-type constError string
-
-func (e constError) Error() string { return string(e) }
-
-// evictAfter is how long an issuer must have been without a request to make
-// room for another. Without it, a flood of requests for many tenants would have
-// their keys fetched again and again.
-const evictAfter = time.Minute
-
-// evict closes the issuer that was not used for the longest time, if that is
-// long enough. The caller holds mu.
-func (i *Issuers) evict(now int64) bool {
-	var oldest any
-	var since int64
-	i.own.Range(func(name, v any) bool {
-		if used := v.(*ownIssuer).used.Load(); oldest == nil || used < since {
-			oldest, since = name, used
+// closeUnused closes those without a request for so long; the caller holds mu.
+// Closing waits for a fetch that is cut off, so it is done aside. A request that
+// has the verifier still reads its keys.
+func (i *Issuers) closeUnused(since time.Duration) {
+	for name, own := range i.own {
+		if time.Since(own.used) >= since {
+			delete(i.own, name)
+			go func() { _ = own.keys.Close() }()
 		}
-		return true
-	})
-	if oldest == nil || now-since < int64(evictAfter) {
-		return false
-	}
-	i.drop(oldest)
-	return true
-}
-
-// drop closes one issuer; the caller holds mu. Closing waits for a fetch that
-// is cut off, so it is done aside. A request that has the verifier still reads
-// its keys.
-func (i *Issuers) drop(name any) {
-	if v, ok := i.own.LoadAndDelete(name); ok {
-		i.open--
-		go func() { _ = v.(*ownIssuer).keys.Close() }()
 	}
 }
 
@@ -208,23 +163,10 @@ func (i *Issuers) drop(name any) {
 func (i *Issuers) sweep() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	now := i.o.Now().UnixNano()
-	i.own.Range(func(name, v any) bool {
-		if now-v.(*ownIssuer).used.Load() >= int64(i.o.Idle) {
-			i.drop(name)
-		}
-		return true
-	})
-	if i.sweeps = nil; i.open > 0 && !i.closed {
-		i.sweeps = time.AfterFunc(i.o.Idle/2, i.sweep)
+	i.closeUnused(i.o.idle)
+	if i.timer = nil; len(i.own) > 0 && !i.closed {
+		i.timer = time.AfterFunc(i.o.idle/2, i.sweep)
 	}
-}
-
-// Open is the number of tenants whose own issuer's keys are kept up to date.
-func (i *Issuers) Open() int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.open
 }
 
 // Close ends all fetching and waits for it. Further calls do nothing.
@@ -232,14 +174,12 @@ func (i *Issuers) Close() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.closed = true
-	if i.sweeps != nil {
-		i.sweeps.Stop()
+	if i.timer != nil {
+		i.timer.Stop()
 	}
-	i.own.Range(func(name, v any) bool {
-		i.own.Delete(name)
-		i.open--
-		_ = v.(*ownIssuer).keys.Close()
-		return true
-	})
+	for name, own := range i.own {
+		delete(i.own, name)
+		_ = own.keys.Close()
+	}
 	return nil
 }

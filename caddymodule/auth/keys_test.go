@@ -3,10 +3,13 @@ package auth
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -55,19 +58,45 @@ func TestPEMFilesHoldPublicKeysOnly(t *testing.T) {
 		"garbage":     {pemOf(t, "PUBLIC KEY", []byte("x"), nil), "block 1"},
 		"other block": {pemOf(t, "DH PARAMETERS", []byte("x"), nil), "expected PUBLIC KEY"},
 	} {
-		if _, err := ParsePEM(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", name, err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := ParsePEM(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v; want %q", err, c.want)
+			}
+		})
 	}
 }
 
 func TestSecretsMustBeLongAndRandom(t *testing.T) {
+	for _, s := range []string{
+		"", "password", strings.Repeat("x", 64), strings.Repeat("abc", 20),
+		"0123456789abcdef0123456789abcdef", "abcdefghijklmnopqrstuvwxyz123456", "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", "zyxwvutsrqponmlkjihgfedcba987654",
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_", "12345678901234567890123456789012",
+		"kT9vQx2LkT9vQx2LkT9vQx2LkT9vQx2L", "kT9vQx2LkT9vQx2LkT9vQx2LkT9vQx2M", "Zr4kT9vQx2LmZr4kT9vQx2LmZr4kT9vQ",
+		"your-256-bit-secret", "your-256-bit-secret-your-512-bit", "a-string-secret-at-least-256-bits-long", "MySuperSecretKeyForSigningTokens!", "correct-horse-password-battery-staple",
+		"changeme-changeit-replace-it-now", "this is only an example, replace it", "qwertyuiopasdfghjklzxcvbnm123456",
+		"404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970", "404e635266556a586e3272357538782f413f4428472b4b6250645367566b5970",
+		"GQDstcKsx0NHjPOuXOYg5MbeJ1XT0uFiwDVvVBrk",
+	} {
+		t.Run(s, func(t *testing.T) {
+			_, err := Secret([]byte(s))
+			if err == nil || !strings.Contains(err.Error(), "expected at least 32 bytes") || s != "" && strings.Contains(err.Error(), s) {
+				t.Errorf("got %v; want what is expected, and not the secret", err)
+			}
+		})
+	}
+}
+
+func TestRandomSecretsAreTaken(t *testing.T) {
 	if _, err := Secret(secret); err != nil {
 		t.Error(err)
 	}
-	for _, s := range []string{"", "password", strings.Repeat("x", 64), strings.Repeat("abc", 20)} {
-		if _, err := Secret([]byte(s)); err == nil || strings.Contains(err.Error(), "password") {
-			t.Errorf("%q: %v", s, err)
+	for range 20_000 {
+		var b [48]byte
+		rand.Read(b[:])
+		for _, s := range [][]byte{b[:32], []byte(hex.EncodeToString(b[:16])), []byte(hex.EncodeToString(b[:32])), []byte(base64.StdEncoding.EncodeToString(b[:]))} {
+			if _, err := Secret(s); err != nil {
+				t.Fatalf("%q: %v", s, err)
+			}
 		}
 	}
 	k, err := Secret(secret[:40])
@@ -78,6 +107,7 @@ func TestSecretsMustBeLongAndRandom(t *testing.T) {
 
 func TestKeysOfAJWKSThatAreNotForVerifyingAreLeftOutAndNamed(t *testing.T) {
 	x := base64url(edKey.Public())
+	ed2 := ed25519.NewKeyFromSeed([]byte("another seed of thirty-two bytes"))
 	good := `{"kty":"OKP","crv":"Ed25519","x":"` + x + `","kid":"good"}`
 	for name, c := range map[string]struct{ key, want string }{
 		"encryption":    {`{"kty":"OKP","crv":"Ed25519","x":"` + x + `","use":"enc","kid":"good"}`, "use is"},
@@ -98,23 +128,65 @@ func TestKeysOfAJWKSThatAreNotForVerifyingAreLeftOutAndNamed(t *testing.T) {
 		"huge modulus":  {`{"kty":"RSA","n":"` + strings.Repeat("_", 40000) + `","e":"AQAB"}`, "too long"},
 		"not an object": {`7`, "expected"},
 	} {
-		set, skipped, err := ParseJWKS([]byte(`{"keys":[`+c.key+`,`+good+`]}`), JWKSOptions{})
-		if err != nil || set.Len() != 1 || len(skipped) != 1 || !strings.Contains(skipped[0].Error(), c.want) {
-			t.Errorf("%s: %v, %v; want it left out as %q", name, skipped, err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			set, skipped, err := ParseJWKS([]byte(`{"keys":[` + c.key + `,` + good + `]}`))
+			if err != nil || set.Len() != 1 || len(skipped) != 1 || !strings.Contains(skipped[0].Error(), c.want) {
+				t.Errorf("%v, %v; want it left out as %q", skipped, err, c.want)
+			}
+		})
 	}
 	for name, text := range map[string]string{
 		"empty": "", "no keys": "{}", "null": `{"keys":null}`, "an object": `{"keys":{}}`, "twice": `{"keys":[],"keys":[]}`, "by case": `{"Keys":[]}`, "HTML": "<html>",
-		"one id twice": `{"keys":[` + good + `,` + good + `]}`, "too many": `{"keys":[` + strings.Repeat(`7,`, 100) + `7]}`,
+		"one id twice": `{"keys":[` + good + `,` + strings.Replace(good, x, base64url(ed2.Public()), 1) + `]}`, "too many": `{"keys":[` + strings.Repeat(`7,`, 100) + `7]}`,
 		"deep": `{"keys":` + strings.Repeat("[", 10000) + strings.Repeat("]", 10000) + `}`,
 	} {
-		if _, _, err := ParseJWKS([]byte(text), JWKSOptions{}); err == nil {
-			t.Errorf("%s: read", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, _, err := ParseJWKS([]byte(text)); err == nil {
+				t.Error("read")
+			}
+		})
 	}
 	mixed := `{"keys":[` + good + `,{"kty":"oct","k":"` + x + `"}]}`
-	if _, _, err := ParseJWKS([]byte(mixed), JWKSOptions{Secrets: true}); err == nil {
+	if _, _, err := parseJWKS([]byte(mixed), true); err == nil {
 		t.Error("secrets and public keys in one set: read")
+	}
+}
+
+// Some issuers list a key once for each algorithm that it signs with.
+func TestOneKeyIDMayStandForSeveralAlgorithmsOfOneKey(t *testing.T) {
+	n := base64url(rsaKey.N.Bytes())
+	other := base64url(must(rsa.GenerateKey(rand.Reader, 2048)).N.Bytes())
+	entry := func(n, more string) string { return `{"kty":"RSA","kid":"k","e":"AQAB","n":"` + n + `"` + more + `}` }
+	for name, c := range map[string]struct {
+		keys  []string
+		algs  string // "" is a set that is refused
+		count int
+	}{
+		"two algorithms":            {[]string{entry(n, `,"alg":"RS256"`), entry(n, `,"alg":"PS512"`)}, "RS256 PS512", 1},
+		"one of no use":             {[]string{entry(n, `,"alg":"RSA-OAEP"`), entry(n, `,"alg":"RS256"`)}, "RS256", 1},
+		"the same twice":            {[]string{entry(n, `,"alg":"RS256"`), entry(n, `,"alg":"RS256","use":"sig"`)}, "RS256", 1},
+		"with all and one":          {[]string{entry(n, ``), entry(n, `,"alg":"RS256"`)}, "RS256 RS384 RS512 PS256 PS384 PS512", 1},
+		"two keys":                  {[]string{entry(n, `,"alg":"RS256"`), entry(other, `,"alg":"PS256"`)}, "", 0},
+		"two keys, one of no use":   {[]string{entry(n, `,"alg":"RS256"`), entry(other, `,"alg":"RSA-OAEP"`)}, "", 0},
+		"two keys, one of them bad": {[]string{entry("AQAB", ``), entry(n, ``)}, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set, _, err := ParseJWKS([]byte(`{"keys":[` + strings.Join(c.keys, ",") + `]}`))
+			if c.algs == "" {
+				if err == nil || !strings.Contains(err.Error(), `two keys have the id "k"`) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil || set.Len() != c.count || strings.Join(set.keys[0].algs, " ") != c.algs {
+				t.Fatalf("got %v, %v; want %d key for %s", set, err, c.count, c.algs)
+			}
+			v := verifierOf(t, Options{Keys: Fixed(set)})
+			alg := set.keys[0].algs[len(set.keys[0].algs)-1]
+			if _, err := v.Verify(t.Context(), sign(t, alg, `{"alg":"`+alg+`","kid":"k"}`, claims(""), rsaKey), now); err != nil {
+				t.Errorf("a token by %s: %v", alg, err)
+			}
+		})
 	}
 }
 
@@ -136,7 +208,7 @@ func FuzzParseJWKS(f *testing.F) {
 		f.Add([]byte(keySet(e.Key)))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		set, _, err := ParseJWKS(text, JWKSOptions{Secrets: true})
+		set, _, err := parseJWKS(text, true)
 		if (set == nil) == (err == nil) {
 			t.Fatal("a set and an error, or neither")
 		}

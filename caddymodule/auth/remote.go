@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"sync"
@@ -8,12 +9,16 @@ import (
 	"time"
 )
 
-// Fetcher reads the text of a key set: from a URL, see [HTTPFetcher], or a
-// file, see [FileFetcher]. It returns when ctx ends.
-type Fetcher interface {
-	Fetch(ctx context.Context) (text []byte, err error)
-	// Parse reads the text; skipped names keys that were left out.
-	Parse(text []byte) (set *KeySet, skipped []error, err error)
+// KeySource gives the keys that tokens are verified with: a [KeySet], which
+// never changes, or a [Remote]. It is safe for concurrent use.
+type KeySource interface {
+	// Keys returns the current set without I/O, or nil while there is none. The
+	// same pointer means the same keys.
+	Keys() *KeySet
+	// Renew is called for a token that names a key which is not in the set. It
+	// returns the set as it is after reading again, if the source does that now,
+	// and waits for it no longer than ctx and the source's own bounds allow.
+	Renew(ctx context.Context) *KeySet
 }
 
 // RemoteOptions shape a [Remote]. Zero values mean the defaults given.
@@ -21,36 +26,26 @@ type RemoteOptions struct {
 	// Every is how often the keys are fetched: one minute. A key that was
 	// withdrawn is believed for at most that long.
 	Every time.Duration
-	// MinInterval is how long after a fetch an unknown key id brings no other:
-	// 10 seconds.
-	MinInterval time.Duration
-	// Timeout bounds one fetch: 5 seconds.
-	Timeout time.Duration
-	// Wait is how long a request waits for a fetch that its token's unknown
-	// key id brought: 2 seconds.
-	Wait time.Duration
-	// MaxWaiting is how many requests may wait at once: 64. Others are
-	// answered from the keys that are known.
-	MaxWaiting int
-	// Now is the clock: time.Now.
-	Now func() time.Time
+	// MaxStale is how long the keys of the last good fetch are believed when no
+	// other succeeds: 24 hours. Whether one was withdrawn is not known then.
+	MaxStale time.Duration
+
+	minInterval time.Duration    // how long after a fetch an unknown key id brings no other: 10 s
+	timeout     time.Duration    // of one fetch: 5 s
+	wait        time.Duration    // of a request, for the fetch that its unknown key id brought: 2 s
+	maxWaiting  int              // requests that may wait at once: 64
+	now         func() time.Time // the clock: time.Now
 }
 
 func (o *RemoteOptions) setDefaults() {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d <= 0 {
-			*d = v
-		}
-	}
-	def(&o.Every, time.Minute)
-	def(&o.MinInterval, 10*time.Second)
-	def(&o.Timeout, 5*time.Second)
-	def(&o.Wait, 2*time.Second)
-	if o.MaxWaiting <= 0 {
-		o.MaxWaiting = 64
-	}
-	if o.Now == nil {
-		o.Now = time.Now
+	o.Every = cmp.Or(o.Every, time.Minute)
+	o.MaxStale = cmp.Or(o.MaxStale, 24*time.Hour)
+	o.minInterval = cmp.Or(o.minInterval, 10*time.Second)
+	o.timeout = cmp.Or(o.timeout, 5*time.Second)
+	o.wait = cmp.Or(o.wait, 2*time.Second)
+	o.maxWaiting = cmp.Or(o.maxWaiting, 64)
+	if o.now == nil {
+		o.now = time.Now
 	}
 }
 
@@ -62,151 +57,144 @@ const (
 
 // Remote is a source of keys that change: they are fetched at once and then
 // from time to time, in the background. A fetch that fails, for whatever
-// reason, leaves the keys as they are.
+// reason, leaves the keys as they are until they are older than MaxStale.
 type Remote struct {
 	o       RemoteOptions
 	fetcher Fetcher
-	keys    atomic.Pointer[KeySet]
+	loaded  atomic.Pointer[loaded]
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	waiting chan struct{} // has room for the requests that may wait
 
-	mu      sync.Mutex // guards what follows; not held while fetching
-	flight  chan struct{}
-	waiting int
-	tried   time.Time         // the start of the last fetch
-	text    [sha256.Size]byte // hash of the last good text
-	stats   RemoteStats
+	mu     sync.Mutex    // guards what follows; not held while fetching
+	flight chan struct{} // closed at the end of the fetch that is under way; nil when there is none
+	tried  time.Time     // the start of the last fetch
+	stats  RemoteStats
+}
+
+// loaded is the outcome of a good fetch.
+type loaded struct {
+	set  *KeySet
+	text [sha256.Size]byte // hash of what was fetched
+	at   time.Time
 }
 
 // RemoteStats say how a source does.
 type RemoteStats struct {
 	// Fetches and Failures count since the source was opened.
 	Fetches, Failures int64
-	// LoadedAt is the time of the last good fetch, zero before the first.
-	LoadedAt time.Time
+	// Age is how long ago the last good fetch was, zero before the first.
+	Age time.Duration
 	// LastError is why the last fetch failed, nil if it did not.
 	LastError error
-	// Keys is the number of keys in force.
-	Keys int
-	// Skipped says which keys of the last good fetch were left out, and why.
-	Skipped []error
 }
 
 // OpenRemote starts fetching; Close ends it. It does not wait for the first
 // keys: until they are there, Keys returns nil.
 func OpenRemote(f Fetcher, o RemoteOptions) *Remote {
 	o.setDefaults()
-	r := &Remote{o: o, fetcher: f}
+	r := &Remote{o: o, fetcher: f, waiting: make(chan struct{}, o.maxWaiting)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.mu.Lock()
-	first := r.begin()
-	r.mu.Unlock()
-	r.wg.Go(func() { r.run(first) })
+	first := r.begin(0)
+	r.running.Go(func() { r.run(first) })
 	return r
 }
 
-// run fetches again and again.
+// run fetches again and again until Close, after the fetch given.
 func (r *Remote) run(flight <-chan struct{}) {
 	retry := firstRetry
-	for {
-		select {
-		case <-flight:
-		case <-r.ctx.Done():
-			return
-		}
+	for ; flight != nil; flight = r.begin(0) {
+		<-flight
 		pause := r.o.Every
-		if r.Stats().LastError != nil {
+		if r.Stats().LastError == nil {
+			retry = firstRetry
+		} else {
 			pause = min(pause, retry)
 			retry = min(2*retry, lastRetry)
-		} else {
-			retry = firstRetry
 		}
-		timer := time.NewTimer(pause)
 		select {
-		case <-timer.C:
 		case <-r.ctx.Done():
-			timer.Stop()
 			return
+		case <-time.After(pause):
 		}
-		r.mu.Lock()
-		flight = r.begin()
-		r.mu.Unlock()
 	}
 }
 
-// begin starts a fetch, unless one is under way, and returns a channel that is
-// closed at its end. The caller holds mu.
-func (r *Remote) begin() <-chan struct{} {
-	if r.flight != nil {
-		return r.flight
+// begin returns the fetch that is under way, or begins one if the last began at
+// least that long ago. It returns nil if there is none: with an interval of 0, only
+// after Close.
+func (r *Remote) begin(interval time.Duration) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.o.now()
+	since := now.Sub(r.tried)
+	if r.flight == nil && r.ctx.Err() == nil && (since < 0 || since >= interval) {
+		r.flight, r.tried = make(chan struct{}), now
+		r.running.Go(r.fetch)
 	}
-	done := make(chan struct{})
-	r.flight, r.tried = done, r.o.Now()
-	r.wg.Go(func() {
-		r.fetch()
-		r.mu.Lock()
-		r.flight = nil
-		r.mu.Unlock()
-		close(done)
-	})
-	return done
+	return r.flight
 }
 
+// fetch fetches once and tells those who wait.
 func (r *Remote) fetch() {
-	ctx, cancel := context.WithTimeout(r.ctx, r.o.Timeout)
+	ctx, cancel := context.WithTimeout(r.ctx, r.o.timeout)
 	defer cancel()
 	text, err := r.fetcher.Fetch(ctx)
 	var set *KeySet
-	var skipped []error
 	if err == nil {
-		set, skipped, err = r.fetcher.Parse(text)
+		set, _, err = r.fetcher.Parse(text)
 	}
+
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer func() {
+		close(r.flight) // those who wait find what is stored below
+		r.flight = nil
+	}()
 	r.stats.Fetches++
 	if r.stats.LastError = err; err != nil {
 		r.stats.Failures++
 		return
 	}
-	r.stats.LoadedAt, r.stats.Skipped, r.stats.Keys = r.o.Now(), skipped, set.Len()
-	// The same text keeps the same set, so that remembered tokens need no
-	// second look.
-	if sum := sha256.Sum256(text); r.keys.Load() == nil || sum != r.text {
-		r.text = sum
-		r.keys.Store(set)
+	next := &loaded{set, sha256.Sum256(text), r.o.now()}
+	// The same text keeps the same set, so that the keys of remembered tokens are
+	// found in it by their pointers.
+	if last := r.loaded.Load(); last != nil && last.text == next.text {
+		next.set = last.set
 	}
+	r.loaded.Store(next)
 }
 
-// Keys returns the keys of the last good fetch, or nil before the first.
-func (r *Remote) Keys() *KeySet { return r.keys.Load() }
+// Keys returns the keys of the last good fetch, or nil before the first and
+// when they are too old.
+func (r *Remote) Keys() *KeySet {
+	last := r.loaded.Load()
+	if last == nil || r.o.now().Sub(last.at) > r.o.MaxStale {
+		return nil
+	}
+	return last.set
+}
 
-// Renew fetches, at most once per MinInterval however many ask, and returns the
+// Renew fetches, at most once in 10 seconds however many ask, and returns the
 // keys after that.
 func (r *Remote) Renew(ctx context.Context) *KeySet {
-	r.mu.Lock()
-	since := r.o.Now().Sub(r.tried)
-	if r.ctx.Err() != nil || r.waiting >= r.o.MaxWaiting ||
-		(r.flight == nil && since >= 0 && since < r.o.MinInterval) {
-		r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, r.o.wait)
+	defer cancel()
+	flight := r.begin(r.o.minInterval)
+	if flight == nil {
 		return r.Keys()
 	}
-	flight := r.begin() //nolint:contextcheck // the fetch is everybody's: it must not end with this request
-	r.waiting++
-	r.mu.Unlock()
-
-	timer := time.NewTimer(r.o.Wait)
-	defer timer.Stop()
 	select {
-	case <-flight:
-	case <-timer.C:
-	case <-ctx.Done():
-	case <-r.ctx.Done():
+	case r.waiting <- struct{}{}:
+		select {
+		case <-flight: // also by Close, which ends the fetch
+		case <-ctx.Done():
+		}
+		<-r.waiting
+	default:
 	}
-	r.mu.Lock()
-	r.waiting--
-	r.mu.Unlock()
 	return r.Keys()
 }
 
@@ -214,17 +202,24 @@ func (r *Remote) Renew(ctx context.Context) *KeySet {
 func (r *Remote) Stats() RemoteStats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.stats
+	s := r.stats
+	if last := r.loaded.Load(); last != nil {
+		s.Age = r.o.now().Sub(last.at)
+	}
+	return s
 }
 
 // Close stops fetching and waits for a fetch that is under way, which ends at
 // once. The keys stay readable. Further calls do nothing.
 func (r *Remote) Close() error {
-	r.mu.Lock() // begin adds to wg under mu, and Renew looks at ctx there
-	r.cancel()
+	r.mu.Lock()
+	r.cancel() // nothing begins after this
 	r.mu.Unlock()
-	r.wg.Wait()
+	r.running.Wait()
 	return nil
 }
 
-var _ KeySource = (*Remote)(nil)
+var (
+	_ KeySource = (*Remote)(nil)
+	_ KeySource = (*KeySet)(nil)
+)

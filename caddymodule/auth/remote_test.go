@@ -7,13 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -72,6 +75,10 @@ func openHTTP(t testing.TB, url string, o RemoteOptions) *Remote {
 	return r
 }
 
+// twoOfOneID is a set of two keys with one id.
+var twoOfOneID = strings.TrimSuffix(jwksOf("evil"), "]}") + "," + strings.TrimPrefix(
+	strings.Replace(jwksOf("evil"), base64url(edKey.Public()), b64(strings.Repeat("x", 32)), 1), `{"keys":[`)
+
 // clock is a clock that a test moves.
 type clock struct {
 	mu  sync.Mutex
@@ -84,7 +91,7 @@ func (c *clock) advance(d time.Duration) { c.mu.Lock(); c.now = c.now.Add(d); c.
 func TestAKeyThatWasAddedStartsAndOneThatWasRemovedStops(t *testing.T) {
 	i := newIssuer(t)
 	i.publish(jwksOf("ed"))
-	src := openHTTP(t, i.URL, RemoteOptions{Every: 2 * time.Millisecond, MinInterval: time.Hour})
+	src := openHTTP(t, i.URL, RemoteOptions{Every: 2 * time.Millisecond, minInterval: time.Hour})
 	v := verifierOf(t, Options{Keys: src})
 	token := signed(t, claims(""))
 	verify := func() string { _, err := v.Verify(t.Context(), token, now); return Reason(err) }
@@ -104,7 +111,7 @@ func TestAnUnknownKeyIDIsLookedUpOnceAnInterval(t *testing.T) {
 	i := newIssuer(t)
 	i.publish(jwksOf("old"))
 	c := &clock{now: now}
-	src := openHTTP(t, i.URL, RemoteOptions{Every: time.Hour, MinInterval: 10 * time.Second, Now: c.Now})
+	src := openHTTP(t, i.URL, RemoteOptions{Every: time.Hour, minInterval: 10 * time.Second, now: c.Now})
 	v := verifierOf(t, Options{Keys: src})
 	eventually(t, "the first keys", func() bool { return src.Keys() != nil })
 	flood := func(n int) {
@@ -141,7 +148,7 @@ func TestAnEndpointThatFailsLeavesTheLastGoodKeys(t *testing.T) {
 	i := newIssuer(t)
 	i.publish(jwksOf("ed"))
 	c := &clock{now: now}
-	src := openHTTP(t, i.URL, RemoteOptions{Every: time.Hour, MinInterval: time.Nanosecond, Timeout: 50 * time.Millisecond, Now: c.Now})
+	src := openHTTP(t, i.URL, RemoteOptions{Every: time.Hour, minInterval: time.Nanosecond, timeout: 50 * time.Millisecond, now: c.Now})
 	v := verifierOf(t, Options{Keys: src, CacheSize: -1})
 	token := signed(t, claims(""))
 	eventually(t, "the first keys", func() bool { return src.Keys() != nil })
@@ -161,7 +168,7 @@ func TestAnEndpointThatFailsLeavesTheLastGoodKeys(t *testing.T) {
 		"redirect":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
 		"garbage":   func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>\xff") },
 		"empty":     func(w http.ResponseWriter, _ *http.Request) {},
-		"duplicate": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, jwksOf("evil", "evil")) },
+		"duplicate": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, twoOfOneID) },
 		"100 MB": func(w http.ResponseWriter, r *http.Request) {
 			for range 100 {
 				if _, err := w.Write(bytes.Repeat([]byte(" "), 1<<20)); err != nil {
@@ -186,25 +193,103 @@ func TestAnEndpointThatFailsLeavesTheLastGoodKeys(t *testing.T) {
 		},
 		"hangs up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
-		i.set(answer)
-		c.advance(time.Second)
-		failures := src.Stats().Failures
-		src.Renew(t.Context())
-		if s := src.Stats(); s.Failures != failures+1 || s.LastError == nil {
-			t.Errorf("%s: no failure counted: %+v", name, s)
-		}
-		if src.Keys() != good {
-			t.Errorf("%s: the keys changed", name)
-		}
-		if _, err := v.Verify(t.Context(), token, now); err != nil {
-			t.Errorf("%s: a token of the last good keys: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			i.set(answer)
+			c.advance(time.Second)
+			failures := src.Stats().Failures
+			src.Renew(t.Context())
+			if s := src.Stats(); s.Failures != failures+1 || s.LastError == nil {
+				t.Errorf("no failure counted: %+v", s)
+			}
+			if src.Keys() != good {
+				t.Error("the keys changed")
+			}
+			if _, err := v.Verify(t.Context(), token, now); err != nil {
+				t.Errorf("a token of the last good keys: %v", err)
+			}
+		})
 	}
 	i.publish(jwksOf("ed", "new"))
 	c.advance(time.Second)
 	if set := src.Renew(t.Context()); set.Len() != 2 || src.Stats().LastError != nil {
 		t.Errorf("after recovery: %d keys, %+v", set.Len(), src.Stats())
 	}
+}
+
+// Whoever's key was stolen withdraws it; while that cannot be read, it must not
+// be believed for ever.
+func TestKeysThatWereNotReadForTooLongAreNoKeys(t *testing.T) {
+	i := newIssuer(t)
+	i.publish(jwksOf("ed"))
+	c := &clock{now: now}
+	src := openHTTP(t, i.URL, RemoteOptions{Every: time.Hour, MaxStale: time.Minute, minInterval: time.Nanosecond, now: c.Now})
+	v := verifierOf(t, Options{Keys: src})
+	token := signed(t, claims(""))
+	eventually(t, "the first keys", func() bool { return src.Keys() != nil })
+	verify := func() error { _, err := v.Verify(t.Context(), token, now); return err }
+	if err := verify(); err != nil {
+		t.Fatal(err)
+	}
+	i.set(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) })
+	c.advance(time.Minute)
+	src.Renew(t.Context())
+	if err := verify(); err != nil || src.Stats().Age != time.Minute {
+		t.Errorf("after a minute: %v, age %v", err, src.Stats().Age)
+	}
+	c.advance(time.Nanosecond)
+	if err := verify(); !errors.Is(err, ErrNoKeys) || src.Keys() != nil {
+		t.Errorf("after more: %v; want ErrNoKeys, also for a token that is remembered", err)
+	}
+	i.publish(jwksOf("ed"))
+	c.advance(time.Second)
+	if err := verify(); err != nil || src.Stats().Age != 0 {
+		t.Errorf("after recovery: %v, age %v", err, src.Stats().Age)
+	}
+	if r := OpenRemote(keysFetcher{}, RemoteOptions{}); r.o.MaxStale != 24*time.Hour || r.Close() != nil {
+		t.Errorf("without the option keys are believed for %v; want 24h", r.o.MaxStale)
+	}
+}
+
+// A tenant's own record must not have the gateway ask its neighbours.
+func TestKeySetsAreFetchedFromWhereItIsAllowed(t *testing.T) {
+	i := newIssuer(t)
+	i.publish(jwksOf("ed"))
+	var asked []string
+	allow := func(refused string) HTTPOptions {
+		asked = nil
+		check := func(address string) error {
+			if asked = append(asked, address); strings.HasPrefix(address, refused) && refused != "" {
+				return errors.New("not there")
+			}
+			return nil
+		}
+		return HTTPOptions{Allowed: check, Control: func(_, address string, _ syscall.RawConn) error { return check(address) }}
+	}
+	_, port, _ := net.SplitHostPort(i.Listener.Addr().String())
+	t.Run("allowed", func(t *testing.T) {
+		f, err := HTTPFetcher("http://LocalHost:"+port, allow(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Fetch(t.Context()); err != nil || !slices.Contains(asked, "localhost:"+port) || !slices.Contains(asked, "127.0.0.1:"+port) {
+			t.Errorf("asked about %q: %v; want the name and the address", asked, err)
+		}
+	})
+	t.Run("a name that is refused", func(t *testing.T) {
+		if _, err := HTTPFetcher("https://localhost/jwks", allow("localhost:443")); err == nil || !strings.Contains(err.Error(), "not there") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("a name that leads to what is refused", func(t *testing.T) {
+		gets := i.gets.Load()
+		f, err := HTTPFetcher("http://localhost:"+port, allow("127.0.0.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Fetch(t.Context()); err == nil || i.gets.Load() != gets {
+			t.Errorf("got %v, and it was asked %d times", err, i.gets.Load()-gets)
+		}
+	})
 }
 
 func TestASlowEndpointHoldsUpNoMoreThanTheRequestsThatAreAllowedToWait(t *testing.T) {
@@ -217,15 +302,14 @@ func TestASlowEndpointHoldsUpNoMoreThanTheRequestsThatAreAllowedToWait(t *testin
 		}
 		io.WriteString(w, jwksOf("ed"))
 	})
-	src := openHTTP(t, i.URL, RemoteOptions{Timeout: time.Minute, Wait: time.Minute, MaxWaiting: 2})
+	src := openHTTP(t, i.URL, RemoteOptions{timeout: time.Minute, wait: time.Minute, maxWaiting: 2})
 	v := verifierOf(t, Options{Keys: src})
 	token := signed(t, claims(""))
 	results := make(chan error, 2)
 	for range 2 {
 		go func() { _, err := v.Verify(t.Context(), token, now); results <- err }()
 	}
-	waiting := func() int { src.mu.Lock(); defer src.mu.Unlock(); return src.waiting }
-	eventually(t, "two requests to wait", func() bool { return waiting() == 2 })
+	eventually(t, "two requests to wait", func() bool { return len(src.waiting) == 2 })
 	if _, err := v.Verify(t.Context(), token, now); !errors.Is(err, ErrNoKeys) || errors.Is(err, ErrBadToken) {
 		t.Errorf("a third request before any key: %v, want ErrNoKeys at once", err)
 	}
@@ -243,7 +327,7 @@ func TestASlowEndpointHoldsUpNoMoreThanTheRequestsThatAreAllowedToWait(t *testin
 func TestARequestThatIsGivenUpDoesNotWait(t *testing.T) {
 	i := newIssuer(t)
 	i.set(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	src := openHTTP(t, i.URL, RemoteOptions{Timeout: time.Minute, Wait: time.Minute})
+	src := openHTTP(t, i.URL, RemoteOptions{timeout: time.Minute, wait: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if set := src.Renew(ctx); set != nil {
@@ -283,11 +367,10 @@ func TestAddressesOfKeySetsAreHTTPSOrLoopback(t *testing.T) {
 		"http://id.example/jwks": false, "http://10.0.0.1/": false, "http://localhost.evil.example/": false, "ftp://id.example/": false, "file:///etc/passwd": false,
 		"/jwks": false, "": false, "https://": false, "https://user:pass@id.example/": false, "://": false,
 	} {
-		if _, err := HTTPFetcher(address, HTTPOptions{}); (err == nil) != ok {
-			t.Errorf("%q: %v", address, err)
-		}
-	}
-	if _, err := HTTPFetcher("http://backend:9000/jwks", HTTPOptions{AllowPlain: true}); err != nil {
-		t.Errorf("plain http that is allowed: %v", err)
+		t.Run(address, func(t *testing.T) {
+			if _, err := HTTPFetcher(address, HTTPOptions{}); (err == nil) != ok {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

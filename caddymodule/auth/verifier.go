@@ -1,13 +1,14 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
@@ -22,8 +23,8 @@ type Options struct {
 	Algorithms []string
 	// Issuer must be the token's iss. Empty: any, or none.
 	Issuer string
-	// Audience must be the token's aud or one of them. Empty: not looked at,
-	// which is safe only if the issuer's tokens are for nobody else.
+	// Audience must be the token's aud or one of them. Empty: any, which is safe
+	// only if the issuer's tokens are for nobody else.
 	Audience string
 	// Leeway is how far the clocks of issuer and gateway may be apart: 30
 	// seconds. Negative: none.
@@ -34,10 +35,13 @@ type Options struct {
 	// Tenant, when set, is the tenant of every token, whatever it claims: for
 	// an issuer that belongs to one tenant.
 	Tenant tenant.Slug
-	// RolesClaim holds a role or an array of roles: "roles".
+	// RolesClaim holds a role or an array of roles: "roles". In "scope" and "scp"
+	// blanks separate them.
 	RolesClaim string
-	// MaxTokenBytes is the longest token that is looked at: 8192.
-	MaxTokenBytes int
+	// MaxLifetime is the longest time from a token's iat to its exp, or from now
+	// where it has no iat: 24 hours. A stolen token is of use for that long.
+	// Negative: any.
+	MaxLifetime time.Duration
 	// CacheSize is how many verified tokens are remembered: 16384. Negative:
 	// none.
 	CacheSize int
@@ -46,32 +50,22 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	if o.Leeway == 0 {
-		o.Leeway = 30 * time.Second
-	}
-	o.Leeway = max(o.Leeway, 0)
-	if o.TenantClaim == "" {
-		o.TenantClaim = "tenant"
-	}
-	if o.RolesClaim == "" {
-		o.RolesClaim = "roles"
-	}
-	if o.MaxTokenBytes <= 0 {
-		o.MaxTokenBytes = 8192
-	}
-	if o.CacheSize == 0 {
-		o.CacheSize = 16384
-	}
+	o.Leeway = max(cmp.Or(o.Leeway, 30*time.Second), 0)
+	o.TenantClaim = cmp.Or(o.TenantClaim, "tenant")
+	o.RolesClaim = cmp.Or(o.RolesClaim, "roles")
+	o.MaxLifetime = cmp.Or(o.MaxLifetime, 24*time.Hour)
+	o.CacheSize = cmp.Or(o.CacheSize, 16384)
 }
 
 // Verifier verifies bearer tokens of one issuer. It is safe for concurrent use
 // and does no I/O of its own; its [KeySource] may, see [Verifier.Verify].
 type Verifier struct {
 	o     Options
-	cache *cache // nil without one
-
-	hits, misses atomic.Int64
+	cache cache
 }
+
+// maxTokenBytes is the length of the longest token that is read.
+const maxTokenBytes = 8192
 
 // NewVerifier returns a verifier. It errs without keys, with an algorithm that
 // is not known and with a reserved claim as the tenant's or the roles'.
@@ -79,8 +73,10 @@ func NewVerifier(o Options) (*Verifier, error) {
 	if o.Keys == nil {
 		return nil, errors.New("making a token verifier: no keys")
 	}
-	if err := checkAlgorithms(o.Algorithms); err != nil {
-		return nil, fmt.Errorf("making a token verifier: %w", err)
+	for _, alg := range o.Algorithms {
+		if methods[alg] == nil {
+			return nil, fmt.Errorf("making a token verifier: unknown algorithm %q; expected one of %v", alg, slices.Sorted(maps.Keys(methods)))
+		}
 	}
 	o.setDefaults()
 	for _, claim := range []string{o.TenantClaim, o.RolesClaim} {
@@ -88,11 +84,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 			return nil, fmt.Errorf("making a token verifier: the claim %q has another meaning", claim)
 		}
 	}
-	v := &Verifier{o: o}
-	if o.CacheSize > 0 {
-		v.cache = newCache(o.CacheSize)
-	}
-	return v, nil
+	return &Verifier{o: o, cache: cache{most: o.CacheSize / 2}}, nil
 }
 
 // Verify returns the caller of a token that is signed by one of the keys with
@@ -103,137 +95,77 @@ func NewVerifier(o Options) (*Verifier, error) {
 // Only a token that names an unknown key may make Verify wait, for the key
 // source and until ctx ends.
 func (v *Verifier) Verify(ctx context.Context, token string, now time.Time) (Principal, error) {
-	if len(token) > v.o.MaxTokenBytes {
-		return Principal{}, bad(reasonTooLong, "longer than %d bytes", v.o.MaxTokenBytes)
-	}
-	if v.cache == nil {
-		return v.fresh(ctx, token, now, nil)
+	if len(token) > maxTokenBytes {
+		return Principal{}, bad(reasonTooLong, "longer than %d bytes", maxTokenBytes)
 	}
 	hash := sha256.Sum256([]byte(token))
-	entry := v.cache.get(hash)
-	if entry == nil || !v.stillKnown(hash, entry) {
-		v.misses.Add(1)
-		return v.fresh(ctx, token, now, &hash)
-	}
-	v.hits.Add(1)
-	if err := v.admit(&entry.principal, now); err != nil {
-		if Reason(err) == reasonExpired {
-			v.cache.drop(hash)
+	if known := v.cache.get(hash); known != nil {
+		if set := v.o.Keys.Keys(); set != nil && set.has(known.key) && v.admit(&known.principal, now) == nil {
+			return known.principal, nil
 		}
-		return Principal{}, err
+		v.cache.drop(hash) // what is wrong with it now is found below
 	}
-	return entry.principal, nil
-}
-
-// fresh verifies a token and remembers it under the hash, if there is one, but
-// not before it is in time: one that is not, and asked for again and again,
-// must not push out those that are.
-func (v *Verifier) fresh(ctx context.Context, token string, now time.Time, hash *tokenHash) (Principal, error) {
-	entry, err := v.verify(ctx, token)
+	payload, key, err := v.open(ctx, token)
 	if err != nil {
 		return Principal{}, err
-	}
-	if err := v.admit(&entry.principal, now); err != nil {
-		return Principal{}, err
-	}
-	if hash != nil {
-		v.cache.put(*hash, entry)
-	}
-	return entry.principal, nil
-}
-
-// stillKnown reports whether the key of a remembered token is still one of the
-// keys, and forgets the token if not.
-func (v *Verifier) stillKnown(hash tokenHash, entry *verified) bool {
-	set := v.o.Keys.Keys()
-	switch {
-	case set == entry.set:
-		return true
-	case set != nil && set.has(entry.key):
-		moved := *entry // entries are shared; never change one
-		moved.set = set
-		v.cache.put(hash, &moved)
-		return true
-	}
-	v.cache.drop(hash)
-	return false
-}
-
-// admit makes the checks whose answer changes with time.
-func (v *Verifier) admit(p *Principal, now time.Time) error {
-	if err := p.inTime(now, v.o.Leeway); err != nil {
-		return err
-	}
-	if v.o.Denied != nil && v.o.Denied.Denied(p) {
-		return bad(reasonRevoked, "the token or its subject is on the deny list")
-	}
-	return nil
-}
-
-// verify does everything that does not depend on the time.
-func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) {
-	payload, key, set, err := v.open(ctx, token)
-	if err != nil {
-		return nil, err
 	}
 	p, err := v.parseClaims(payload)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = v.admit(&p, now)
 	}
-	p.KeyID = key.id
-	return &verified{principal: p, key: key, set: set}, nil
+	if err != nil {
+		return Principal{}, err
+	}
+	// Not before it is in time: a token that is not, and is asked for again and
+	// again, must not push out those that are.
+	v.cache.put(hash, &verified{principal: p, key: key})
+	return p, nil
 }
 
 // open checks a compact JWS (RFC 7515, section 5.2) and returns its payload.
 // The payload is decoded only after the signature is found good.
-func (v *Verifier) open(ctx context.Context, token string) ([]byte, *Key, *KeySet, error) {
-	fail := func(reason, text string) ([]byte, *Key, *KeySet, error) {
-		return nil, nil, nil, bad(reason, "%s", text)
-	}
+func (v *Verifier) open(ctx context.Context, token string) ([]byte, *Key, error) {
 	head, rest, _ := strings.Cut(token, ".")
 	body, sig, ok := strings.Cut(rest, ".")
 	headJSON, ok1 := decodeSegment(head)
 	signature, ok2 := decodeSegment(sig)
 	if !ok || !ok1 || !ok2 || head == "" || sig == "" {
-		return fail(reasonMalformed, "expected header, payload and signature in base64url")
+		return nil, nil, bad(reasonMalformed, "expected header, payload and signature in base64url")
 	}
 	h, err := parseHeader(headJSON)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	method := methods[h.alg]
 	if method == nil || (len(v.o.Algorithms) > 0 && !slices.Contains(v.o.Algorithms, h.alg)) {
-		return fail(reasonAlgorithm, "the algorithm is not allowed")
+		return nil, nil, bad(reasonAlgorithm, "the algorithm is not allowed")
 	}
-	key, set, err := v.key(ctx, h)
+	key, err := v.key(ctx, h)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	if !slices.Contains(key.algs, h.alg) {
-		return fail(reasonAlgorithm, "the algorithm is not the key's")
+		return nil, nil, bad(reasonAlgorithm, "the algorithm is not the key's")
 	}
-	if err := method.Verify(token[:len(head)+1+len(body)], signature, key.material); err != nil {
-		return fail(reasonSignature, "the signature is not the key's")
+	if method.Verify(token[:len(head)+1+len(body)], signature, key.material) != nil {
+		return nil, nil, bad(reasonSignature, "the signature is not the key's")
 	}
 	payload, ok := decodeSegment(body)
 	if !ok {
-		return fail(reasonMalformed, "the payload is not base64url")
+		return nil, nil, bad(reasonMalformed, "the payload is not base64url")
 	}
-	return payload, key, set, nil
+	return payload, key, nil
 }
 
-// key finds the key a header means, and has the source look again if it is not
+// key finds the key a header means, and has the source read again if it is not
 // there.
-func (v *Verifier) key(ctx context.Context, h header) (*Key, *KeySet, error) {
+func (v *Verifier) key(ctx context.Context, h header) (*Key, error) {
 	set := v.o.Keys.Keys()
 	for range 2 {
 		if set != nil {
 			key, err := set.find(h.kid, h.alg)
-			if err != nil {
-				return nil, nil, bad(reasonKey, "%v", err)
-			}
-			if key != nil {
-				return key, set, nil
+			if key != nil || err != nil {
+				return key, err
 			}
 		}
 		renewed := v.o.Keys.Renew(ctx)
@@ -243,22 +175,7 @@ func (v *Verifier) key(ctx context.Context, h header) (*Key, *KeySet, error) {
 		set = renewed
 	}
 	if set == nil {
-		return nil, nil, ErrNoKeys
+		return nil, ErrNoKeys
 	}
-	return nil, nil, bad(reasonKey, "no key fits")
-}
-
-// Stats are counts since the verifier was made.
-type Stats struct {
-	Hits, Misses int64 // verifications answered by the cache, and others
-	Cached       int   // tokens remembered now
-}
-
-// Stats returns the counts so far.
-func (v *Verifier) Stats() Stats {
-	s := Stats{Hits: v.hits.Load(), Misses: v.misses.Load()}
-	if v.cache != nil {
-		s.Cached = v.cache.len()
-	}
-	return s
+	return nil, bad(reasonKey, "no key fits")
 }

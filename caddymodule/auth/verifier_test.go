@@ -45,7 +45,7 @@ var (
 	ecKey  = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	ecKey2 = must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	rsaKey = must(rsa.GenerateKey(rand.Reader, 2048))
-	secret = []byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_")
+	secret = []byte("q7Jw-Zt2LkXv9RmBsY4hNcPd0GfUaE8iToV3xK_5yWrQ1zMlDbF6uHgCjSpOeInA")
 )
 
 func must[T any](v T, err error) T {
@@ -109,7 +109,7 @@ func TestAGoodTokenSaysWhoTheCallerIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Principal{
-		Kind: Token, Subject: "ann", Issuer: "https://id.example", TokenID: "t1", KeyID: "ed",
+		Subject: "ann", Issuer: "https://id.example", TokenID: "t1",
 		Tenants: []tenant.Slug{tenant.MustSlug("acme-pets"), tenant.MustSlug("fluffy-friends")},
 		Roles:   []string{"admin", "pets:write"},
 		Expires: now.Add(time.Minute), NotBefore: now.Add(-time.Minute), IssuedAt: now.Add(-time.Minute),
@@ -119,9 +119,6 @@ func TestAGoodTokenSaysWhoTheCallerIs(t *testing.T) {
 	}
 	if !p.BelongsTo(tenant.MustSlug("acme-pets")) || p.BelongsTo(tenant.MustSlug("globex")) || p.BelongsTo(tenant.Slug{}) {
 		t.Error("BelongsTo is wrong")
-	}
-	if !p.HasRole("admin") || p.HasRole("ADMIN") || p.HasRole("") {
-		t.Error("HasRole is wrong")
 	}
 }
 
@@ -140,10 +137,12 @@ func TestHeadersThatAreNotBelievedAreRefused(t *testing.T) {
 		`{"alg":"EdDSA","kid":"` + strings.Repeat("k", 5000) + `"}`: reasonHeader, `{"alg":"EdDSA","kid":1}`: reasonHeader, `{"alg":"EdDSA","kid":"ed\u0000"}`: reasonHeader,
 		`[]`: reasonHeader, `null`: reasonHeader, `x`: reasonHeader,
 	} {
-		token := sign(t, "EdDSA", header, claims(""), edKey)
-		if _, err := v.Verify(t.Context(), token, now); Reason(err) != want {
-			t.Errorf("%.60s: %v, want reason %q", header, err, want)
-		}
+		t.Run(fmt.Sprintf("%.60s", header), func(t *testing.T) {
+			token := sign(t, "EdDSA", header, claims(""), edKey)
+			if _, err := v.Verify(t.Context(), token, now); Reason(err) != want {
+				t.Errorf("got %v, want reason %q", err, want)
+			}
+		})
 	}
 }
 
@@ -161,9 +160,11 @@ func TestTokensOfAnotherFormAreRefused(t *testing.T) {
 		"bits left over": good[:len(good)-1] + string(good[len(good)-1]+1),
 		"null byte":      good + "\x00", "too long": good + strings.Repeat("A", 8192),
 	} {
-		if _, err := v.Verify(t.Context(), token, now); !errors.Is(err, ErrBadToken) {
-			t.Errorf("%s: %v, want a bad token", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := v.Verify(t.Context(), token, now); !errors.Is(err, ErrBadToken) {
+				t.Errorf("got %v, want a bad token", err)
+			}
+		})
 	}
 }
 
@@ -234,7 +235,7 @@ func TestWithoutAKeyIDTheKeyMustBeTheOnlyOneThatFits(t *testing.T) {
 
 func TestErrorsHoldNothingOfTheToken(t *testing.T) {
 	v := verifierOf(t, Options{})
-	for _, payload := range []string{`{"exp":1,"SECRET":1}`, claims(`,"sub":"SECRET\n"`), `{"exp":1800000600,"tenant":"SECRET"}`, `{"SECRET":1,"SECRET":2}`} {
+	for _, payload := range []string{`{"exp":1,"SECRET":1}`, claims(`,"nbf":"SECRET"`), `{"exp":1800000600,"tenant":"SECRET"}`, `{"SECRET":1,"SECRET":2}`} {
 		_, err := v.Verify(t.Context(), signed(t, payload), now)
 		if err == nil || strings.Contains(strings.ToLower(err.Error()), "secret") && !strings.Contains(payload, `"SECRET":2`) {
 			t.Errorf("%s: %v", payload, err)
@@ -247,17 +248,18 @@ func TestAVerifierRefusesToBeMadeWrong(t *testing.T) {
 		"no keys": {}, "none": {Keys: Fixed(edSet(t)), Algorithms: []string{"none"}}, "typo": {Keys: Fixed(edSet(t)), Algorithms: []string{"es256"}},
 		"reserved claim": {Keys: Fixed(edSet(t)), TenantClaim: "iss"},
 	} {
-		if _, err := NewVerifier(o); err == nil {
-			t.Errorf("%s: made", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := NewVerifier(o); err == nil {
+				t.Error("made")
+			}
+		})
 	}
 }
 
 func TestVerifyIsSafeForConcurrentUse(t *testing.T) {
 	src := &switchable{}
 	src.set.Store(edSet(t))
-	deny := new(MemoryDenyList)
-	v := verifierOf(t, Options{Keys: src, CacheSize: 64, Denied: deny})
+	v := verifierOf(t, Options{Keys: src, CacheSize: 64, Denied: new(denied)})
 	var tokens []string
 	for i := range 200 {
 		tokens = append(tokens, signed(t, claims(fmt.Sprintf(`,"jti":"%d"`, i))))
@@ -272,7 +274,6 @@ func TestVerifyIsSafeForConcurrentUse(t *testing.T) {
 				}
 				if i%50 == 0 {
 					src.set.Store(edSet(t))
-					deny.DenyToken("nobody's", time.Time{})
 				}
 			}
 		})
@@ -301,6 +302,9 @@ func FuzzVerifyAcceptsOnlyWhatIsSignedAndInTime(f *testing.F) {
 		}
 		if exp, ok := m["exp"].(float64); !ok || exp <= nowSec-30 {
 			t.Errorf("accepted with exp %v", m["exp"])
+		}
+		if iat, ok := m["iat"].(float64); ok && iat > nowSec+30 {
+			t.Errorf("accepted with iat %v", iat)
 		}
 		names, _ := m["tenant"].([]any)
 		if s, ok := m["tenant"].(string); ok {

@@ -2,7 +2,8 @@ package framing
 
 import "bytes"
 
-// keep is how much of a line is looked at: the names that matter, and a number.
+// keep is how many bytes of a line are kept: enough for the names that matter,
+// and a number.
 const keep = 64
 
 // state is where in a request the next byte is.
@@ -32,13 +33,15 @@ type Checker struct {
 	// later says that a request line has been seen, after which there is no HTTP/2.
 	later bool
 
-	// The line at hand: how long it is so far, how it begins and how it ends, with its
-	// CR and without its LF.
+	// The line at hand: its length so far, its beginning, and its end (with its CR,
+	// without its LF).
 	length int
 	line   [keep]byte
 	end    [len(version) + 1]byte
 
-	// Whether a head is at hand, and what it or the last one has said.
+	// open says that a head has begun and not ended. The others are what it says, or
+	// the last one said: it is not of HTTP/1.1, and has a Transfer-Encoding, a
+	// Content-Length, an Upgrade.
 	open, old, chunked, sized, upgrade bool
 
 	left uint64 // of the body, or of the chunk

@@ -3,6 +3,7 @@ package framing
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -47,16 +48,18 @@ var faults = map[string]struct {
 
 func TestWhatCanBeReadInTwoWaysIsAFault(t *testing.T) {
 	for name, test := range faults {
-		for _, step := range []int{1, 2, 7, len(test.text)} {
-			var c Checker
-			good := feed(&c, []byte(test.text), step)
-			if c.Fault() != test.want || test.text[good:] != test.rest {
-				t.Errorf("%s, by %d bytes: fault %q before %q, want %q before %q", name, step, c.Fault(), test.text[good:], test.want, test.rest)
+		t.Run(name, func(t *testing.T) {
+			for _, step := range []int{1, 2, 7, len(test.text)} {
+				var c Checker
+				good := feed(&c, []byte(test.text), step)
+				if c.Fault() != test.want || test.text[good:] != test.rest {
+					t.Errorf("by %d bytes: fault %q before %q, want %q before %q", step, c.Fault(), test.text[good:], test.want, test.rest)
+				}
+				if c.Check([]byte("GET")) != 0 {
+					t.Error("there are bytes in order behind the fault")
+				}
 			}
-			if c.Check([]byte("GET")) != 0 {
-				t.Errorf("%s: there are bytes in order behind the fault", name)
-			}
-		}
+		})
 	}
 }
 
@@ -86,12 +89,14 @@ var proper = []string{
 
 func TestProperRequestsAreInOrder(t *testing.T) {
 	for _, text := range proper {
-		for _, step := range []int{1, 2, 7, len(text)} {
-			var c Checker
-			if good := feed(&c, []byte(text), step); c.Fault() != "" || good != len(text) {
-				t.Errorf("by %d bytes: fault %q before %.40q in %.200q", step, c.Fault(), text[good:], text)
+		t.Run(fmt.Sprintf("%.60q", text), func(t *testing.T) {
+			for _, step := range []int{1, 2, 7, len(text)} {
+				var c Checker
+				if good := feed(&c, []byte(text), step); c.Fault() != "" || good != len(text) {
+					t.Errorf("by %d bytes: fault %q before %.40q in %.200q", step, c.Fault(), text[good:], text)
+				}
 			}
-		}
+		})
 	}
 }
 

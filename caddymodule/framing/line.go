@@ -2,7 +2,7 @@ package framing
 
 import "bytes"
 
-// mostDigits of a length are read; a longer one is more than there are bytes.
+// mostDigits is how many digits a length may have; no body is longer.
 const mostDigits = 18
 
 // finish is called at the end of a line, and decides what follows it.
@@ -31,7 +31,7 @@ func (c *Checker) finish() {
 
 func (c *Checker) beginHead() {
 	if c.length == 0 {
-		return // old clients send one too many; the server knows when to put up with it
+		return // old clients send an empty line too many; the server decides on that
 	}
 	if !c.later && bytes.Equal(c.begins(), []byte("PRI * HTTP/2.0")) {
 		if c.state = opaque; c.HTTP1 {
@@ -48,8 +48,8 @@ func (c *Checker) beginHead() {
 	c.old = !bytes.Equal(c.end[:len(version)], []byte(version))
 }
 
-// header looks at a header line. What it does not know, or what the server refuses,
-// it leaves to the server.
+// header reads a header line. It passes over what it does not know, and what the
+// server refuses anyway.
 func (c *Checker) header() {
 	name, value, ok := bytes.Cut(c.begins(), []byte(":"))
 	if !ok {

@@ -15,7 +15,7 @@
 // no other token signed by the same key can pass for one: RFC 8725, section
 // 3.11) and a "kid" that is the key's RFC 7638 thumbprint.
 //
-// The same key also signs what the gateway delivers to a backend's audit trail:
+// The same key also signs what the gateway delivers to a backend's audit log:
 // a statement in the header "Tenant-Audit" with "typ":"tenant-audit+jwt" and the
 // claims iss, aud, iat and exp as above, and
 //
@@ -31,6 +31,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
@@ -42,12 +44,13 @@ const (
 	HeaderAudit  = "Tenant-Audit"    // the signature of a delivery of audit records
 )
 
-// Defaults of issuer, audience, life and tolerance.
+// Defaults of both sides.
 const (
 	DefaultIssuer   = "caddy-tenancy"
 	DefaultAudience = "petstore"
 	DefaultTTL      = 30 * time.Second
 	DefaultLeeway   = 5 * time.Second
+	DefaultMaxTTL   = 10 * time.Minute // the longest life that a verifier believes
 )
 
 // Type is the "typ" of every statement of a tenant, AuditType that of every
@@ -57,7 +60,7 @@ const (
 	AuditType = "tenant-audit+jwt"
 )
 
-// MaxTokenLen is the longest statement in bytes that is looked at.
+// MaxTokenLen is the longest statement in bytes that is read.
 const MaxTokenLen = 4096
 
 // ErrUnverified is the error of every statement that cannot be believed. The
@@ -78,15 +81,30 @@ type Claims struct {
 	Roles []string
 }
 
-// payload is the statement's body. Times are whole seconds.
+// stamp is what every statement says of itself. Times are whole seconds.
+type stamp struct {
+	// The JWT library asks claims for methods. Verify makes its own checks, so
+	// these methods answer for nothing and their fields stay empty.
+	jwt.RegisteredClaims `json:"-"`
+
+	Issuer   string `json:"iss"`
+	Audience string `json:"aud"`
+	IssuedAt int64  `json:"iat"`
+	Expires  int64  `json:"exp"`
+}
+
+// payload is the body of a statement of a tenant.
 type payload struct {
-	Issuer   string   `json:"iss"`
-	Audience string   `json:"aud"`
-	IssuedAt int64    `json:"iat"`
-	Expires  int64    `json:"exp"`
+	stamp
 	Tenant   string   `json:"tenant"`
 	TenantID string   `json:"tenant_id"`
 	Plan     string   `json:"plan,omitempty"`
 	User     string   `json:"sub,omitempty"`
 	Roles    []string `json:"roles,omitempty"`
+}
+
+// auditPayload is what the signature of a delivery says.
+type auditPayload struct {
+	stamp
+	BodySHA256 string `json:"body_sha256"`
 }

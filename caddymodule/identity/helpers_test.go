@@ -19,19 +19,25 @@ var acme = &tenant.Tenant{ID: "t1", Slug: tenant.MustSlug("acme-pets"), Plan: "f
 
 func newKeys(t testing.TB, n int) *Keys {
 	t.Helper()
-	var file []byte
-	for range n {
-		key, err := NewKey()
-		if err != nil {
-			t.Fatal(err)
-		}
-		file = append(file, key...)
-	}
-	keys, err := ParseKeys(file)
+	keys, err := ParseKeys(keyFile(t, n))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return keys
+}
+
+// keyFile returns the content of a file with n new keys.
+func keyFile(t testing.TB, n int) []byte {
+	t.Helper()
+	var keys []signingKey
+	for range n {
+		keys = append(keys, newSigningKey())
+	}
+	file, err := encodeKeys(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func newSigner(t testing.TB, keys *Keys) *Signer {

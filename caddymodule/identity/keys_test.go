@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,11 +82,7 @@ func TestAnAddedKeyIsPublishedAndTheFirstOneSigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	added, err := NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, append(file, added...), 0o600); err != nil {
+	if err := os.WriteFile(path, append(file, keyFile(t, 1)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	both, err := LoadOrCreateKeys(path)
@@ -105,10 +102,7 @@ func TestAnAddedKeyIsPublishedAndTheFirstOneSigns(t *testing.T) {
 }
 
 func TestBadKeyFilesAreNamedAndRefused(t *testing.T) {
-	good, err := NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	good := keyFile(t, 1)
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -147,5 +141,48 @@ func TestBadKeyFilesAreNamedAndRefused(t *testing.T) {
 				t.Error("the file was changed")
 			}
 		})
+	}
+}
+
+// A secret of Kubernetes and a credential of systemd lie in folders that nobody
+// can write to, not even the one that may read the key.
+func TestAKeyWhosePublicHalfCannotBeWrittenBesideItIsUsedAndSaysSo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "identity.key")
+	if err := os.WriteFile(path, keyFile(t, 1), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	readOnly := fmt.Sprintf("/proc/self/fd/%d", file.Fd()) // where no file can be made
+	keys, err := LoadOrCreateKeys(readOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Unpublished(); err == nil || !strings.Contains(err.Error(), JWKSPath(readOnly)) {
+		t.Errorf("got %v; want to be told what could not be written", err)
+	}
+	if _, err := newVerifier(keys).Verify(mustSign(t, newSigner(t, keys), noon), noon); err != nil {
+		t.Errorf("the key is of no use: %v", err)
+	}
+	if f, err := OpenKeyFile(readOnly); err != nil || f.Keys().Unpublished() == nil {
+		t.Errorf("a key file that is watched: %v", err)
+	} else if again, changed, err := f.Reload(); err != nil || changed || again.Unpublished() == nil {
+		t.Errorf("read again: changed %v, %v", changed, err)
+	}
+	if keys, err := LoadOrCreateKeys(path); err != nil || keys.Unpublished() != nil {
+		t.Errorf("in a folder that can be written: %v", err)
+	}
+}
+
+func TestANewKeyThatCannotBePublishedIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "identity.key")
+	if err := os.Mkdir(JWKSPath(path), 0o700); err != nil { // in the way
+		t.Fatal(err)
+	}
+	if _, err := LoadOrCreateKeys(path); err == nil || !strings.Contains(err.Error(), JWKSPath(path)) {
+		t.Errorf("got %v", err)
 	}
 }

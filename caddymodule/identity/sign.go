@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -8,10 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -22,7 +21,7 @@ type SignerOptions struct {
 	Keys     *Keys
 	Issuer   string
 	Audience string
-	TTL      time.Duration // at least 2 s, since times are whole seconds
+	TTL      time.Duration // at least 2 s, since times are whole seconds; see VerifierOptions.MaxTTL
 	// DefaultPlan stands for the plan of tenants whose record names none.
 	DefaultPlan tenant.Plan
 }
@@ -37,43 +36,25 @@ type Signer struct {
 	key              signingKey
 	header           string // encoded, with its dot
 	auditHeader      string // likewise, of deliveries
-	current          atomic.Pointer[generation]
+
+	mu         sync.Mutex        // guards what follows; not held while signing
+	start      time.Time         // of the half TTL that the statements are of
+	statements map[caller]string // nil at first
 }
 
-// generation holds the statements of one half TTL and is dropped whole.
-type generation struct {
-	start      time.Time
-	statements sync.Map // *tenant.Tenant or caller -> *statement
-	size       atomic.Int64
-}
-
-// maxStatements bounds a generation; beyond it every request is signed for
+// maxStatements bounds what is remembered; beyond it every request is signed for
 // itself.
 const maxStatements = 1 << 18
 
-// caller is a user of a tenant.
+// caller is a user of a tenant, or with neither user nor roles the tenant itself.
 type caller struct {
 	tenant      *tenant.Tenant
 	user, roles string
 }
 
-type statement struct {
-	once  sync.Once
-	token string
-	err   error
-}
-
 // NewSigner returns a signer that uses the first of the keys.
 func NewSigner(o SignerOptions) (*Signer, error) {
-	if o.Issuer == "" {
-		o.Issuer = DefaultIssuer
-	}
-	if o.Audience == "" {
-		o.Audience = DefaultAudience
-	}
-	if o.TTL == 0 {
-		o.TTL = DefaultTTL
-	}
+	o.TTL = cmp.Or(o.TTL, DefaultTTL)
 	if o.TTL < 2*time.Second {
 		return nil, fmt.Errorf("making an identity signer: life %v is too short; expected at least 2s", o.TTL)
 	}
@@ -81,17 +62,9 @@ func NewSigner(o SignerOptions) (*Signer, error) {
 		return nil, errors.New("making an identity signer: no key")
 	}
 	key := o.Keys.signing[0]
-	header, err := key.header(Type)
-	if err != nil {
-		return nil, fmt.Errorf("making an identity signer: %w", err)
-	}
-	auditHeader, err := key.header(AuditType)
-	if err != nil {
-		return nil, fmt.Errorf("making an identity signer: %w", err)
-	}
 	return &Signer{
-		issuer: o.Issuer, audience: o.Audience, ttl: o.TTL, plan: o.DefaultPlan, key: key,
-		header: header, auditHeader: auditHeader,
+		issuer: cmp.Or(o.Issuer, DefaultIssuer), audience: cmp.Or(o.Audience, DefaultAudience),
+		ttl: o.TTL, plan: o.DefaultPlan, key: key, header: key.header(Type), auditHeader: key.header(AuditType),
 	}, nil
 }
 
@@ -108,71 +81,50 @@ func (s *Signer) SignUser(t *tenant.Tenant, user string, roles []string, now tim
 	if t == nil || t.Slug.IsZero() {
 		return "", errors.New("signing an identity: no tenant")
 	}
-	g := s.generation(now)
-	st, ok := g.find(t, user, roles)
-	if !ok {
-		st = new(statement) // the generation is full: this one is used once
+	// Requests at the same time may all sign, and make the same statement.
+	who := caller{t, user, strings.Join(roles, "\x00")}
+	start, token := s.find(who, now)
+	if token != "" {
+		return token, nil
 	}
-	st.once.Do(func() {
-		plan := t.Plan
-		if plan == "" {
-			plan = s.plan
-		}
-		st.token, st.err = s.sign(payload{
-			Issuer: s.issuer, Audience: s.audience,
-			IssuedAt: g.start.Unix(), Expires: g.start.Add(s.ttl).Unix(),
-			Tenant: t.Slug.String(), TenantID: t.ID, Plan: string(plan),
-			User: user, Roles: roles,
-		})
+	token, err := s.compact(s.header, payload{
+		stamp: s.stamp(start), Tenant: t.Slug.String(), TenantID: t.ID, Plan: string(cmp.Or(t.Plan, s.plan)),
+		User: user, Roles: roles,
 	})
-	return st.token, st.err
+	if err != nil {
+		return "", fmt.Errorf("signing an identity for %q: %w", t.Slug, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.start.Equal(start) && len(s.statements) < maxStatements {
+		s.statements[who] = token
+	}
+	return token, nil
 }
 
-// find returns the generation's statement for the caller, new or not, or false
-// if there is no room for a new one.
-func (g *generation) find(t *tenant.Tenant, user string, roles []string) (*statement, bool) {
-	// A tenant's own statement is found by pointer alone, without allocation.
-	var key any = t
-	if user != "" || len(roles) > 0 {
-		key = caller{t, user, strings.Join(roles, "\x00")}
+// find returns when the half TTL began that now falls into, and what was signed
+// for the caller in it, or "". It begins a new one when the last is over or when
+// the clock went back behind it.
+func (s *Signer) find(who caller, now time.Time) (start time.Time, token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.statements == nil || now.Before(s.start) || now.Sub(s.start) >= s.ttl/2 {
+		s.start, s.statements = now, make(map[caller]string)
 	}
-	if v, ok := g.statements.Load(key); ok {
-		return v.(*statement), true
-	}
-	if g.size.Add(1) > maxStatements {
-		return nil, false
-	}
-	v, _ := g.statements.LoadOrStore(key, new(statement))
-	return v.(*statement), true
+	return s.start, s.statements[who]
 }
 
-// generation returns the one that now falls into, and begins a new one when
-// the last is over or when the clock went back behind it.
-func (s *Signer) generation(now time.Time) *generation {
-	for {
-		g := s.current.Load()
-		if g != nil {
-			if age := now.Sub(g.start); age >= 0 && age < s.ttl/2 {
-				return g
-			}
-		}
-		if next := (&generation{start: now}); s.current.CompareAndSwap(g, next) {
-			return next
-		}
-	}
+func (s *Signer) stamp(issued time.Time) stamp {
+	return stamp{Issuer: s.issuer, Audience: s.audience, IssuedAt: issued.Unix(), Expires: issued.Add(s.ttl).Unix()}
 }
 
-// sign encodes and signs one payload. The encoding is written out, since the
-// JWT library would encode the constant header for every statement.
-func (s *Signer) sign(p payload) (string, error) {
-	token, err := s.key.compact(s.header, p)
+// compact is that of the key, for what a verifier reads.
+func (s *Signer) compact(header string, claims any) (string, error) {
+	token, err := s.key.compact(header, claims)
 	if err == nil && len(token) > MaxTokenLen {
 		err = fmt.Errorf("longer than %d bytes", MaxTokenLen)
 	}
-	if err != nil {
-		return "", fmt.Errorf("signing an identity for %q: %w", p.Tenant, err)
-	}
-	return token, nil
+	return token, err
 }
 
 // SignJWT returns a compact JWS of any claims with the "typ" given, made with
@@ -183,28 +135,24 @@ func (k *Keys) SignJWT(typ string, claims any) (string, error) {
 		return "", fmt.Errorf("signing a token: the type %q is not for this use", typ)
 	}
 	key := k.signing[0]
-	header, err := key.header(typ)
-	if err != nil {
-		return "", err
-	}
-	return key.compact(header, claims)
+	return key.compact(key.header(typ), claims)
 }
 
 // header returns the encoded JOSE header with its dot.
-func (k *signingKey) header(typ string) (string, error) {
-	header, err := json.Marshal(map[string]string{"alg": jwt.SigningMethodEdDSA.Alg(), "kid": k.id, "typ": typ})
-	if err != nil {
-		return "", fmt.Errorf("encoding a token's header: %w", err)
-	}
-	return base64.RawURLEncoding.EncodeToString(header) + ".", nil
+func (k *signingKey) header(typ string) string {
+	header := fmt.Sprintf(`{"alg":"EdDSA","kid":%q,"typ":%q}`, k.id, typ)
+	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "."
 }
 
-// compact returns header, payload and signature (RFC 7515, section 7.1).
+// compact returns header, payload and signature (RFC 7515, section 7.1). It is
+// written out, since the JWT library would encode the constant header each time.
 func (k *signingKey) compact(header string, claims any) (string, error) {
-	body, err := json.Marshal(claims)
-	if err != nil {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // a name of such characters would be six times as long
+	if err := encoder.Encode(claims); err != nil {
 		return "", fmt.Errorf("encoding claims: %w", err)
 	}
-	input := header + base64.RawURLEncoding.EncodeToString(body)
+	input := header + base64.RawURLEncoding.EncodeToString(bytes.TrimSuffix(body.Bytes(), []byte("\n")))
 	return input + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(k.private, []byte(input))), nil
 }

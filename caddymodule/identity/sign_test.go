@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -91,6 +93,28 @@ func BenchmarkSign(b *testing.B) {
 		if _, err := s.Sign(acme, noon); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Every caller that passes tenant_auth must fit: the longest name, of characters
+// that JSON escapes, and as many roles as it lets through.
+func TestTheLargestCallerFitsIntoAStatement(t *testing.T) {
+	keys := newKeys(t, 1)
+	large := &tenant.Tenant{ID: strings.Repeat("i", 64), Slug: tenant.MustSlug(strings.Repeat("s", 63)), Plan: tenant.Plan(strings.Repeat("p", 32))}
+	for name, user := range map[string]string{"markup": strings.Repeat("<", 255), "quotes": strings.Repeat(`"`, 255), "accents": strings.Repeat("\u00e9", 127)} {
+		t.Run(name, func(t *testing.T) {
+			var roles []string
+			for i := range 1536 / 35 {
+				roles = append(roles, fmt.Sprintf("%032d", i))
+			}
+			token, err := newSigner(t, keys).SignUser(large, user, roles, noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if claims, err := newVerifier(keys).Verify(token, noon); err != nil || claims.User != user || len(claims.Roles) != len(roles) {
+				t.Errorf("%d bytes: %v", len(token), err)
+			}
+		})
 	}
 }
 

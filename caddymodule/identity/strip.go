@@ -2,6 +2,7 @@ package identity
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -34,17 +35,8 @@ func Strip(r *http.Request, extra ...string) {
 }
 
 func isOwned(name string, extra []string) bool {
-	for _, o := range owned {
-		if sameName(name, o) {
-			return true
-		}
-	}
-	for _, e := range extra {
-		if sameName(name, e) {
-			return true
-		}
-	}
-	return false
+	same := func(other string) bool { return sameName(name, other) }
+	return slices.ContainsFunc(owned, same) || slices.ContainsFunc(extra, same)
 }
 
 // sameName compares header names as the most careless backend would: CGI turns
@@ -74,11 +66,8 @@ func fold(c byte) byte {
 // keepConnectionOptions leaves "close", "keep-alive", "upgrade" and "te" in
 // the Connection header and removes all else.
 func keepConnectionOptions(h http.Header) {
-	values, ok := h["Connection"]
-	if !ok {
-		return
-	}
-	if len(values) == 1 && isConnectionOption(values[0]) {
+	values := h["Connection"]
+	if len(values) == 0 || len(values) == 1 && isConnectionOption(values[0]) {
 		return
 	}
 	var kept []string

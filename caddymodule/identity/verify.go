@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -25,23 +26,25 @@ type VerifierOptions struct {
 	Audience string
 	Issuer   string
 	Leeway   time.Duration // how far the clocks of both sides may be apart
+	// MaxTTL is the longest life of a statement, and at least the signer's TTL.
+	// A stolen one is of use for that long, whatever it says.
+	MaxTTL time.Duration
 }
 
-// Verifier checks statements. It is safe for concurrent use, and remembers a
-// bounded number of verified ones, since a gateway repeats a statement for
-// seconds: a repeated one costs a map look-up.
+// Verifier checks statements. It is safe for concurrent use. It remembers a
+// bounded number of verified ones, since a gateway sends one statement with many
+// requests: the second time it costs a map look-up.
 type Verifier struct {
 	load             func() ([]byte, error)
 	audience, issuer string
-	leeway           time.Duration
+	leeway, maxTTL   time.Duration
 	parser           *jwt.Parser
 
-	keys    atomic.Pointer[keySet]
-	mu      sync.Mutex // serialises load
-	tried   time.Time  // guarded by mu
-	known   sync.Map   // token -> Claims
-	knownN  atomic.Int64
-	sweepMu sync.Mutex
+	keys   atomic.Pointer[keySet]
+	mu     sync.Mutex // serialises load
+	tried  time.Time  // guarded by mu
+	known  sync.Map   // token -> Claims
+	knownN atomic.Int64
 }
 
 // maxKnown bounds the remembered statements; at the bound all are forgotten
@@ -68,64 +71,57 @@ func FileKeys(path string) func() ([]byte, error) {
 
 // NewVerifier returns a verifier. It does not read the keys yet.
 func NewVerifier(o VerifierOptions) *Verifier {
-	if o.Issuer == "" {
-		o.Issuer = DefaultIssuer
-	}
-	if o.Audience == "" {
-		o.Audience = DefaultAudience
-	}
-	if o.Leeway == 0 {
-		o.Leeway = DefaultLeeway
-	}
-	return &Verifier{
-		load: o.Keys, audience: o.Audience, issuer: o.Issuer, leeway: o.Leeway,
+	v := &Verifier{
+		load: o.Keys, audience: cmp.Or(o.Audience, DefaultAudience), issuer: cmp.Or(o.Issuer, DefaultIssuer),
+		leeway: cmp.Or(o.Leeway, DefaultLeeway), maxTTL: cmp.Or(o.MaxTTL, DefaultMaxTTL),
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 			jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation()),
 	}
+	v.keys.Store(new(keySet))
+	return v
 }
 
 // Verify returns what the statement says if it is signed by a known key, for
-// this audience, by the expected issuer, and neither expired nor from the
-// future at now. Every other case is an error that wraps [ErrUnverified].
+// this audience, by the expected issuer, neither expired nor from the future at
+// now, and short-lived. Every other case is an error that wraps [ErrUnverified].
 func (v *Verifier) Verify(token string, now time.Time) (Claims, error) {
 	if c, ok := v.known.Load(token); ok {
-		claims := c.(Claims)
-		if err := v.inTime(claims.IssuedAt, claims.Expires, now); err != nil {
-			return Claims{}, err
-		}
-		return claims, nil
+		return v.check(c.(Claims), now)
 	}
-	claims, err := v.verify(token, now)
+	claims, err := v.read(token, now)
+	if err == nil {
+		claims, err = v.check(claims, now)
+	}
 	if err != nil {
 		return Claims{}, err
 	}
-	v.remember(token, claims)
+	if v.knownN.Add(1) > maxKnown {
+		v.forget()
+	}
+	v.known.Store(token, claims)
 	return claims, nil
 }
 
-func (v *Verifier) verify(token string, now time.Time) (Claims, error) {
+// read returns what a signed statement says.
+func (v *Verifier) read(token string, now time.Time) (Claims, error) {
 	var p payload
 	if err := v.parse(token, Type, &p, now); err != nil {
 		return Claims{}, err
 	}
-	claims := Claims{
-		TenantID: p.TenantID, Issuer: p.Issuer, Audience: p.Audience,
-		IssuedAt: time.Unix(p.IssuedAt, 0), Expires: time.Unix(p.Expires, 0),
-		User: p.User, Roles: p.Roles,
-	}
-	if err := v.meant(claims.Issuer, claims.Audience); err != nil {
-		return Claims{}, err
-	}
+	claims := p.claims()
+	claims.TenantID, claims.User, claims.Roles = p.TenantID, p.User, p.Roles
 	var err error
-	if claims.Tenant, err = tenant.ParseSlug(p.Tenant); err != nil {
+	if claims.Tenant, err = tenant.ParseSlug(p.Tenant); err == nil && p.Plan != "" {
+		claims.Plan, err = tenant.ParsePlan(p.Plan)
+	}
+	if err != nil {
 		return Claims{}, fmt.Errorf("%w: %w", ErrUnverified, err)
 	}
-	if p.Plan != "" {
-		if claims.Plan, err = tenant.ParsePlan(p.Plan); err != nil {
-			return Claims{}, fmt.Errorf("%w: %w", ErrUnverified, err)
-		}
-	}
-	return claims, v.inTime(claims.IssuedAt, claims.Expires, now)
+	return claims, nil
+}
+
+func (s *stamp) claims() Claims {
+	return Claims{Issuer: s.Issuer, Audience: s.Audience, IssuedAt: time.Unix(s.IssuedAt, 0), Expires: time.Unix(s.Expires, 0)}
 }
 
 // parse checks the form, the type and the signature of a token and reads its
@@ -154,51 +150,43 @@ func (v *Verifier) parse(token, typ string, p jwt.Claims, now time.Time) error {
 	return nil
 }
 
-// meant checks who signed and for whom.
-func (v *Verifier) meant(issuer, audience string) error {
+// check compares who signed, for whom and when with what is expected, and returns
+// the claims if they are as they should be. Without a time they say 1970.
+func (v *Verifier) check(c Claims, now time.Time) (Claims, error) {
+	var wrong string
 	switch {
-	case issuer != v.issuer:
-		return fmt.Errorf("%w: another issuer", ErrUnverified)
-	case audience != v.audience:
-		return fmt.Errorf("%w: another audience", ErrUnverified)
+	case c.Issuer != v.issuer:
+		wrong = "another issuer"
+	case c.Audience != v.audience:
+		wrong = "another audience"
+	case !now.Before(c.Expires.Add(v.leeway)):
+		wrong = "expired"
+	case c.IssuedAt.After(now.Add(v.leeway)):
+		wrong = "issued in the future"
+	case c.IssuedAt.Unix() <= 0:
+		wrong = "not dated"
+	case c.Expires.Sub(c.IssuedAt) > v.maxTTL+v.leeway:
+		wrong = fmt.Sprintf("good for longer than %v", v.maxTTL)
+	default:
+		return c, nil
 	}
-	return nil
-}
-
-// inTime checks issue and expiry; a statement without either time says 1970.
-func (v *Verifier) inTime(issued, expires, now time.Time) error {
-	switch {
-	case !now.Before(expires.Add(v.leeway)):
-		return fmt.Errorf("%w: expired", ErrUnverified)
-	case issued.After(now.Add(v.leeway)):
-		return fmt.Errorf("%w: issued in the future", ErrUnverified)
-	case issued.Unix() <= 0:
-		return fmt.Errorf("%w: not dated", ErrUnverified)
-	}
-	return nil
+	return Claims{}, fmt.Errorf("%w: %s", ErrUnverified, wrong)
 }
 
 // key returns the key of that id. It reads the JWK set again if the key is
 // unknown, and if the last reading is too old to know of a withdrawn key; a
 // failing source keeps what is known.
 func (v *Verifier) key(id string, now time.Time) (ed25519.PublicKey, error) {
-	if set := v.keys.Load(); set != nil {
-		if age := now.Sub(set.read); age >= 0 && age < rereadAfter {
-			if key, ok := set.byID[id]; ok {
-				return key, nil
-			}
-		}
+	set := v.keys.Load()
+	var err error
+	if age := now.Sub(set.read); age < 0 || age >= rereadAfter || set.byID[id] == nil {
+		err = v.reload(now)
+		set = v.keys.Load()
 	}
-	err := v.reload(now)
-	if set := v.keys.Load(); set != nil {
-		if key, ok := set.byID[id]; ok {
-			return key, nil
-		}
+	if key := set.byID[id]; key != nil {
+		return key, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return nil, errors.New("unknown key")
+	return nil, cmp.Or(err, errors.New("unknown key"))
 }
 
 // reload reads the JWK set, unless somebody did so less than reloadEvery ago.
@@ -224,17 +212,7 @@ func (v *Verifier) reload(now time.Time) error {
 	return nil
 }
 
-func (v *Verifier) remember(token string, c Claims) {
-	if v.knownN.Add(1) > maxKnown {
-		v.forget()
-		v.knownN.Add(1)
-	}
-	v.known.Store(token, c)
-}
-
 func (v *Verifier) forget() {
-	v.sweepMu.Lock()
-	defer v.sweepMu.Unlock()
 	v.known.Clear()
 	v.knownN.Store(0)
 }

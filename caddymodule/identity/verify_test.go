@@ -48,6 +48,43 @@ func TestAStatementIsGoodForItsTimeOnly(t *testing.T) {
 	}
 }
 
+// Whoever steals a key, or has a careless signer, must not have a statement for
+// a year.
+func TestAStatementThatLivesTooLongIsRefused(t *testing.T) {
+	keys := newKeys(t, 1)
+	for name, c := range map[string]struct {
+		ttl, max time.Duration
+		good     bool
+	}{
+		"ten minutes":               {10 * time.Minute, 0, true},
+		"with the leeway":           {10*time.Minute + DefaultLeeway, 0, true},
+		"more":                      {10*time.Minute + DefaultLeeway + time.Second, 0, false},
+		"a year":                    {365 * 24 * time.Hour, 0, false},
+		"an hour where it may":      {time.Hour, time.Hour, true},
+		"a minute where it may not": {time.Minute, 30 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := NewSigner(SignerOptions{Keys: keys, TTL: c.ttl})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := NewVerifier(VerifierOptions{Keys: func() ([]byte, error) { return keys.JWKS(), nil }, MaxTTL: c.max})
+			for _, later := range []time.Duration{0, c.ttl - time.Second} { // also when most of it is over
+				if _, err := v.Verify(mustSign(t, s, noon), noon.Add(later)); (err == nil) != c.good || err != nil && !errors.Is(err, ErrUnverified) {
+					t.Errorf("after %v: %v; want good %v", later, err, c.good)
+				}
+			}
+			delivery, err := s.SignAudit(nil, noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := v.VerifyAudit(delivery, nil, noon); (err == nil) != c.good {
+				t.Errorf("a delivery: %v; want good %v", err, c.good)
+			}
+		})
+	}
+}
+
 func TestForgedStatementsAreRefused(t *testing.T) {
 	keys := newKeys(t, 1)
 	good := mustSign(t, newSigner(t, keys), noon)
@@ -104,9 +141,11 @@ func TestForgedStatementsAreRefused(t *testing.T) {
 		"too long":               good + strings.Repeat("A", MaxTokenLen),
 		"changed payload":        segments[0] + "." + strings.Replace(segments[1], segments[1][:4], "eyJB", 1) + "." + segments[2],
 	} {
-		if claims, err := newVerifier(keys).Verify(token, noon); !errors.Is(err, ErrUnverified) || claims.Tenant != (Claims{}.Tenant) {
-			t.Errorf("%s: got %+v, %v", name, claims, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if claims, err := newVerifier(keys).Verify(token, noon); !errors.Is(err, ErrUnverified) || claims.Tenant != (Claims{}.Tenant) {
+				t.Errorf("got %+v, %v", claims, err)
+			}
+		})
 	}
 }
 
@@ -187,8 +226,19 @@ func TestAFailingKeySourceKeepsTheKnownKeys(t *testing.T) {
 func TestRememberedStatementsAreBounded(t *testing.T) {
 	keys := newKeys(t, 1)
 	v := newVerifier(keys)
-	for i := range maxKnown + 10 {
-		v.remember(fmt.Sprint(i), Claims{})
+	for i := range maxKnown - 5 {
+		v.known.Store(fmt.Sprint(i), Claims{})
+	}
+	v.knownN.Store(maxKnown - 5)
+	s := newSigner(t, keys)
+	for i := range 10 {
+		token, err := s.SignUser(acme, fmt.Sprint(i), nil, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(token, noon); err != nil {
+			t.Fatal(err)
+		}
 	}
 	n := 0
 	v.known.Range(func(any, any) bool { n++; return true })

@@ -3,20 +3,11 @@ package registry
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// replaceFile puts a file in another one's place.
-func replaceFile(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.Rename(from, to); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // credentialScript is a source that answers what the test says.
 type credentialScript struct {
@@ -24,7 +15,7 @@ type credentialScript struct {
 	next   *Credentials
 	err    error
 	panics bool
-	looks  int
+	polls  int
 	closed bool
 }
 
@@ -43,7 +34,7 @@ func (s *credentialScript) choke(on bool) {
 func (s *credentialScript) Load(ctx context.Context, _ func(*Key) error) (*Credentials, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.looks++
+	s.polls++
 	if s.panics {
 		panic("choked")
 	}
@@ -51,6 +42,12 @@ func (s *credentialScript) Load(ctx context.Context, _ func(*Key) error) (*Crede
 		return nil, errors.New("no time limit")
 	}
 	return s.next, s.err
+}
+
+func (s *credentialScript) polled() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.polls
 }
 
 func (s *credentialScript) Interval() time.Duration { return 300 * time.Millisecond }
@@ -66,15 +63,18 @@ func TestTheFeedKeepsTheLastGoodCredentialsAndSaysSo(t *testing.T) {
 		f := OpenCredentials(CredentialOptions{Source: s})
 		var events []Event
 		f.Subscribe(func(e Event) { events = append(events, e) })
-		step := func() {
-			time.Sleep(s.Interval())
-			synctest.Wait()
+		step := func() { // a failing source is polled less often
+			before := s.polled()
+			for s.polled() == before {
+				time.Sleep(s.Interval())
+				synctest.Wait()
+			}
 		}
 		synctest.Wait()
 		if f.Current() != nil || f.LastError() == nil {
 			t.Errorf("before the first good look: %v, %v", f.Current(), f.LastError())
 		}
-		first := &Credentials{tokens: map[revoked]struct{}{{"j", ""}: {}}}
+		first := &Credentials{revoked: map[revocation]time.Time{{ID: "j"}: {}}}
 		s.say(first, nil)
 		step()
 		if f.Current() != first || f.LastError() != nil || first.LoadedAt().IsZero() {
@@ -128,36 +128,12 @@ func TestTheFeedKeepsTheLastGoodCredentialsAndSaysSo(t *testing.T) {
 	})
 }
 
-func TestARevocationIsInForceWithinASecond(t *testing.T) {
-	w := newSQLiteWorld("wal")(t).(*sqliteWorld)
-	w.exec(t, "PRAGMA journal_mode=wal")
-	w.exec(t, credentialSQL)
-	source, err := NewSQLiteCredentials(w.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	postgres, err := NewPostgresCredentials("host=/nowhere")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []CredentialSource{source, postgres} {
-		if s.Interval() > 500*time.Millisecond {
-			t.Errorf("%s is looked at every %v; want at least twice a second", s, s.Interval())
-		}
-	}
-	f := OpenCredentials(CredentialOptions{Source: source})
-	defer func() { _ = f.Close() }()
-	eventually(t, "the first look", func() bool { return f.Current() != nil })
-	w.exec(t, "INSERT INTO revocations (id, kind, value) VALUES ('r', 'token', 'j')")
-	eventually(t, "the revocation is in force", func() bool { return f.Current().Revoked(Token{ID: "j"}) })
-}
-
 func BenchmarkLookUpACredentialAmong100000(b *testing.B) {
-	c := &Credentials{keys: map[KeyHash]*Key{}, tokens: map[revoked]struct{}{}, subjects: map[revoked]time.Time{}}
+	c := NewCredentials()
 	for i := range 100_000 {
 		hash := KeyHash{byte(i), byte(i >> 8), byte(i >> 16)}
 		c.keys[hash] = &Key{}
-		c.tokens[revoked{string(hash[:3]), ""}] = struct{}{}
+		c.revoked[revocation{ID: string(hash[:3])}] = time.Time{}
 	}
 	token := Token{ID: "jti-1", Subject: "ann", Issuer: "https://issuer.example"}
 	b.ReportAllocs()

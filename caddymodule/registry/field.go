@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,76 +17,98 @@ import (
 // file. Only the slug is required.
 var fieldNames = []string{"id", "slug", "name", "plan", "status", "limits", "hosts", "upstreams", "issuer", "jwks", "created_at"}
 
+// FieldNames returns the names of a record's fields.
+func FieldNames() []string { return slices.Clone(fieldNames) }
+
 // IsField reports whether a record has a field of that name.
 func IsField(name string) bool { return slices.Contains(fieldNames, name) }
 
 // UnknownField is the error for a column or key that is none of a record's fields.
 func UnknownField(kind, name string) error {
-	return fmt.Errorf("unknown %s %q: expected some of %s", kind, clip(name), strings.Join(fieldNames, ", "))
+	return fmt.Errorf("unknown %s %q: expected some of %s", kind, Clip(name), strings.Join(fieldNames, ", "))
 }
 
 // Set stores what a source has for a field: nil, a string, int64, float64,
-// json.Number, bool, []byte, [16]byte, time.Time, []string or []any. The first
-// field that cannot be read makes the record's Err.
+// json.Number, bool, []byte, [16]byte, time.Time, []string or []any. A value that
+// cannot be read becomes a fault of the record, and so does the first of the fields
+// that there are not.
 func (r *Record) Set(name string, value any) {
-	var err error
 	if !IsField(name) {
-		err = UnknownField("field", name)
-	} else if err = r.store(name, value); err != nil {
-		err = fmt.Errorf("reading field %q: %w", name, err)
+		if !slices.ContainsFunc(r.Faults, func(f Fault) bool { return f.Field != "" && !IsField(f.Field) }) {
+			r.Fail(name, UnknownField("field", name))
+		}
+		return
 	}
-	switch {
-	case err == nil:
-	case name == "created_at":
-		r.Note = err
-	case r.Err == nil:
-		r.Err = err
+	if value == nil {
+		return
+	}
+	if err := r.store(name, value); err != nil {
+		r.Fail(name, fmt.Errorf("reading field %q: %w", name, err))
 	}
 }
 
 func (r *Record) store(name string, value any) (err error) {
-	if value == nil {
-		return nil
-	}
 	switch name {
 	case "id":
-		r.ID, err = key(value)
+		r.ID, err = ID(value)
 	case "slug":
-		r.Slug, err = text(value)
+		r.Slug, err = Text(value)
 	case "name":
-		r.Name, err = text(value)
+		r.Name, err = label(value)
 	case "plan":
-		r.Plan, err = text(value)
+		r.Plan, err = Text(value)
 	case "status":
 		// An empty status is one that nobody knows, not the default.
-		if r.Status, err = text(value); err == nil && r.Status == "" {
+		if r.Status, err = Text(value); err == nil && r.Status == "" {
 			_, err = tenant.ParseStatus("")
 		}
 	case "limits":
-		r.Limits, err = text(value)
+		r.Limits, err = limits(value)
 	case "hosts":
-		r.Hosts, err = list(value)
+		r.Hosts, err = List(value)
 	case "upstreams":
-		r.Upstreams, err = list(value)
+		r.Upstreams, err = List(value)
 	case "issuer":
-		r.Issuer, err = text(value)
+		r.Issuer, err = Text(value)
 	case "jwks":
-		r.JWKS, err = text(value)
+		r.JWKS, err = Text(value)
 	case "created_at":
-		r.Created, err = instant(value)
+		r.Created, err = Instant(value)
 	}
 	return err
 }
 
-func text(value any) (string, error) {
+// Text accepts a text.
+func Text(value any) (string, error) {
 	if s, ok := value.(string); ok {
 		return s, nil
 	}
-	return "", fmt.Errorf("expected text, found %s", describe(value))
+	return "", fmt.Errorf("expected text, found %s", Describe(value))
 }
 
-// key also accepts the types that primary keys commonly have.
-func key(value any) (string, error) {
+// label is a text for people: in YAML a name may look like a number.
+func label(value any) (string, error) {
+	switch v := value.(type) {
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case json.Number:
+		return v.String(), nil
+	}
+	return Text(value)
+}
+
+// limits accepts the text of a tenant's limits and a list of them.
+func limits(value any) (string, error) {
+	if s, ok := value.(string); ok && !strings.HasPrefix(strings.TrimSpace(s), "[") {
+		return s, nil
+	}
+	items, err := List(value)
+	return strings.Join(items, " "), err
+}
+
+// ID accepts the types that primary keys commonly have: a text that is not empty,
+// an integer, a UUID.
+func ID(value any) (string, error) {
 	switch v := value.(type) {
 	case string:
 		if v == "" {
@@ -101,12 +124,12 @@ func key(value any) (string, error) {
 	case [16]byte:
 		return fmt.Sprintf("%x-%x-%x-%x-%x", v[:4], v[4:6], v[6:8], v[8:10], v[10:]), nil
 	}
-	return "", fmt.Errorf("expected text, an integer or a UUID, found %s", describe(value))
+	return "", fmt.Errorf("expected text, an integer or a UUID, found %s", Describe(value))
 }
 
-// list accepts a list of texts, and in a text either a JSON array or names
+// List accepts a list of texts, and in a text either a JSON array or names
 // separated by commas.
-func list(value any) ([]string, error) {
+func List(value any) ([]string, error) {
 	switch v := value.(type) {
 	case []string:
 		return v, nil
@@ -133,7 +156,7 @@ func list(value any) ([]string, error) {
 		}
 		return items, nil
 	}
-	return nil, fmt.Errorf("expected a list of texts, found %s", describe(value))
+	return nil, fmt.Errorf("expected a list of texts, found %s", Describe(value))
 }
 
 func texts(values []any) ([]string, error) {
@@ -141,7 +164,7 @@ func texts(values []any) ([]string, error) {
 	for _, value := range values {
 		s, ok := value.(string)
 		if !ok {
-			return nil, fmt.Errorf("expected a list of texts, found %s in it", describe(value))
+			return nil, fmt.Errorf("expected a list of texts, found %s in it", Describe(value))
 		}
 		items = append(items, s)
 	}
@@ -154,14 +177,19 @@ var instantLayouts = []string{
 	"2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999 -0700 MST", time.DateOnly,
 }
 
-func instant(value any) (time.Time, error) {
+// Instant accepts a time, a text in one of the usual forms, and a number of
+// seconds, milli-, micro- or nanoseconds since 1970.
+func Instant(value any) (time.Time, error) {
 	switch v := value.(type) {
 	case time.Time:
 		return v, nil
 	case int64:
 		return fromUnix(v), nil
 	case float64:
-		return time.UnixMicro(int64(v * 1e6)), nil
+		if math.Abs(v) <= lastSecond {
+			return time.UnixMicro(int64(v * 1e6)), nil
+		}
+		return time.Time{}, errors.New("expected seconds up to the year 9999, found another number")
 	case json.Number:
 		if n, err := v.Int64(); err == nil {
 			return fromUnix(n), nil
@@ -172,26 +200,31 @@ func instant(value any) (time.Time, error) {
 				return t, nil
 			}
 		}
-		return time.Time{}, fmt.Errorf("expected a time as in %q, found %q", "2026-01-31T12:00:00Z", clip(v))
+		return time.Time{}, fmt.Errorf("expected a time as in %q, found %q", "2026-01-31T12:00:00Z", Clip(v))
 	}
-	return time.Time{}, fmt.Errorf("expected a time, found %s", describe(value))
+	return time.Time{}, fmt.Errorf("expected a time, found %s", Describe(value))
 }
 
-// fromUnix tells seconds, milli-, micro- and nanoseconds apart by their size:
-// each unit's first hundred years end before the next one's first month.
+// lastSecond is the last one of the year 9999, the last that most programs write.
+const lastSecond = 253402300799
+
+// fromUnix tells the units apart by their size: what may be seconds up to the year
+// 9999 is seconds, what may then be milliseconds is that, and so on. The price is
+// that milliseconds and microseconds before 1978 are taken for later times.
 func fromUnix(n int64) time.Time {
 	switch {
-	case n < 1e11:
+	case n <= lastSecond:
 		return time.Unix(n, 0)
-	case n < 1e14:
+	case n < (lastSecond+1)*1e3:
 		return time.UnixMilli(n)
-	case n < 1e17:
+	case n < (lastSecond+1)*1e6:
 		return time.UnixMicro(n)
 	}
 	return time.Unix(0, n)
 }
 
-func describe(value any) string {
+// Describe names the kind of a value for people.
+func Describe(value any) string {
 	switch v := value.(type) {
 	case nil:
 		return "nothing"

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -67,6 +68,12 @@ func (s *script) Load(ctx context.Context) ([]Record, error) {
 	return records, err
 }
 
+func (s *script) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loads
+}
+
 func (s *script) Changed() <-chan struct{} { return s.changed }
 func (s *script) String() string           { return "script" }
 func (s *script) Close() error {
@@ -76,10 +83,10 @@ func (s *script) Close() error {
 
 var errClosing = errors.New("closing failed")
 
-// open returns a registry that looks at the source only when told to.
-func open(t testing.TB, source Source, check func(*tenant.Tenant) error) *Registry {
+// open returns a registry that polls the source only when told to.
+func open(t testing.TB, source Source, check func(*tenant.Tenant) []Fault, store Store) *Registry {
 	t.Helper()
-	r := Open(Options{Source: source, Interval: time.Hour, Check: check})
+	r := Open(Options{Source: source, Interval: time.Hour, Check: check, Store: store})
 	t.Cleanup(func() { _ = r.Close() })
 	return r
 }
@@ -106,9 +113,45 @@ func problemsOf(s *Snapshot) string {
 	return strings.Join(lines, "\n")
 }
 
-func checkLimits(t *tenant.Tenant) error {
+func checkLimits(t *tenant.Tenant) []Fault {
 	if t.Limits != "" {
-		return errors.New("no limits allowed")
+		return []Fault{{"limits", errors.New("no limits allowed")}}
 	}
 	return nil
+}
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func newParser(check func(*tenant.Tenant) []Fault) *tenantReader {
+	return &tenantReader{check: check, now: func() time.Time { return noon }}
+}
+
+// load builds a snapshot of the records on top of another one.
+func load(r *tenantReader, prev *Snapshot, records ...Record) (*Snapshot, change) {
+	for i := range records {
+		records[i].Row = i + 1
+	}
+	return r.on(prev).build(records, noon)
+}
+
+// dump says all that a snapshot holds.
+func dump(s *Snapshot) string {
+	var b strings.Builder
+	for t := range s.All() {
+		fmt.Fprintf(&b, "%+v\n", *t)
+		if s.BySlug(t.Slug) != t {
+			fmt.Fprintf(&b, "%s is not indexed\n", t.Slug)
+		}
+		for _, h := range t.Hosts {
+			if s.ByHost(h) != t {
+				fmt.Fprintf(&b, "%s is not indexed\n", h)
+			}
+		}
+	}
+	for i := range 50 {
+		if t := s.ByHost(fmt.Sprintf("h%d.example", i)); t != nil {
+			fmt.Fprintf(&b, "h%d: %s\n", i, t.Slug)
+		}
+	}
+	return b.String() + fmt.Sprint(s.Len(), s.Hosts()) + "\n" + problemsOf(s)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+	"unique"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -21,132 +22,78 @@ const (
 	maxIssuer    = 512
 )
 
-// parser turns records into tenants.
-type parser struct {
-	check func(*tenant.Tenant) error
-	// words holds texts that many records share, plans above all.
-	words map[string]string
-	// fresh and buffer are where a record is read into, since most records turn
-	// out to be known.
-	fresh  tenant.Tenant
-	buffer []string
-}
+// UnreadablePlan is the plan of a tenant whose record names one that cannot be
+// read and who was on none before. No configuration has a plan of that name.
+const UnreadablePlan tenant.Plan = "-"
 
-func newParser(check func(*tenant.Tenant) error) *parser {
-	return &parser{check: check, words: map[string]string{}}
-}
+// share returns the text in memory that is shared with all equal ones: many records
+// have the same plan and limits.
+func share(s string) string { return unique.Make(s).Value() }
 
-// maxWords bounds the memory of a source that has another text in every record.
-const maxWords = 4096
-
-func (p *parser) share(s string) string {
-	if shared, ok := p.words[s]; ok {
-		return shared
-	}
-	if len(p.words) < maxWords {
-		p.words[s] = s
-	}
-	return s
-}
-
-// parse checks the record. It returns an entry without a tenant if not even the
-// slug is one, and otherwise whether the tenant can be served: a record with a
-// valid slug keeps its names from younger records even if something else in it is
-// wrong.
-//
-// If the record is the same as the known tenant, the entry's tenant is that one,
-// which has been checked before.
-func (p *parser) parse(r *Record, lookup func(tenant.Slug) *tenant.Tenant, report *problems) entry {
-	slug, err := tenant.ParseSlug(r.Slug)
-	if err != nil {
-		if r.Err != nil {
-			err = r.Err
-		}
-		report.add(r.problem(err, true))
-		return entry{}
-	}
-	fresh := &p.fresh
-	*fresh = tenant.Tenant{Slug: slug, ID: r.ID, Name: r.Name}
-	if fresh.ID == "" || fresh.ID == r.Slug {
-		fresh.ID = slug.String()
-	}
-	err = p.fill(fresh, r)
-	fresh.Hosts = p.hosts(r, report)
-	if err != nil {
-		report.add(r.problem(err, true))
-		return entry{t: keepFresh(fresh), r: r, known: lookup(slug)}
-	}
-	if r.Note != nil {
-		report.add(r.problem(r.Note, false))
-	}
-	known := lookup(slug)
-	if known != nil && equal(known, fresh) {
-		return entry{t: known, r: r, known: known, served: true}
-	}
-	e := entry{t: keepFresh(fresh), r: r, known: known, served: true}
-	if p.check != nil {
-		if err := p.check(e.t); err != nil {
-			report.add(r.problem(err, true))
-			e.served = false
-		}
-	}
-	return e
-}
-
-// keepFresh copies the tenant from where it was read into.
-func keepFresh(fresh *tenant.Tenant) *tenant.Tenant {
-	t := *fresh
-	t.Hosts = append([]string(nil), fresh.Hosts...)
-	return &t
-}
-
-// fill reads the fields that a tenant cannot be served without.
-func (p *parser) fill(t *tenant.Tenant, r *Record) (err error) {
-	if r.Err != nil {
-		return r.Err
+// parse reads what can be read, and returns what is wrong with the rest. A field
+// that is wrong has its zero value then; what that leads to is for [mend] to say.
+func parse(r *Record, slug tenant.Slug) (*tenant.Tenant, []Fault) {
+	t := &tenant.Tenant{Slug: slug, ID: r.ID, Status: tenant.Active}
+	faults := slices.Clip(r.Faults)
+	fail := func(field string, err error) { faults = append(faults, Fault{field, err}) }
+	if t.ID == "" || t.ID == r.Slug {
+		t.ID = slug.String()
 	}
 	if err := checkID(t.ID); err != nil {
-		return err
+		fail("id", err)
 	}
-	if t.Status = tenant.Active; r.Status != "" {
+	var err error
+	if r.Status != "" {
 		if t.Status, err = tenant.ParseStatus(r.Status); err != nil {
-			return err
+			fail("status", err)
 		}
 	}
 	if r.Plan != "" {
 		plan, err := tenant.ParsePlan(r.Plan)
 		if err != nil {
-			return err
+			fail("plan", err)
 		}
-		t.Plan = tenant.Plan(p.share(string(plan)))
+		t.Plan = tenant.Plan(share(string(plan)))
 	}
-	if len(r.Name) > maxName || !utf8.ValidString(r.Name) {
-		return fmt.Errorf("reading name %q: expected at most %d bytes of UTF-8", clip(r.Name), maxName)
+	if t.Name, err = bounded("name", r.Name, maxName); err != nil {
+		fail("name", err)
 	}
-	if len(r.Limits) > maxLimits || !utf8.ValidString(r.Limits) {
-		return fmt.Errorf("reading limits %q: expected at most %d bytes of UTF-8", clip(r.Limits), maxLimits)
+	if t.Limits, err = bounded("limits", r.Limits, maxLimits); err != nil {
+		fail("limits", err)
 	}
-	if t.Limits = r.Limits; t.Limits != "" {
-		t.Limits = p.share(t.Limits)
+	t.Limits = share(t.Limits)
+	if err = checkIssuer(r.Issuer, r.JWKS); err == nil {
+		t.Issuer, t.JWKS = r.Issuer, r.JWKS
+	} else if !r.failed("issuer") && !r.failed("jwks") {
+		fail("issuer", err)
 	}
-	if t.Issuer, t.JWKS = r.Issuer, r.JWKS; t.Issuer != "" || t.JWKS != "" {
-		if err := checkIssuer(t.Issuer, t.JWKS); err != nil {
-			return err
-		}
+	if t.Upstreams, err = upstreams(r.Upstreams); err != nil {
+		fail("upstreams", err)
 	}
-	t.Upstreams, err = upstreams(r.Upstreams)
-	return err
+	t.Hosts = hosts(r.Hosts, fail)
+	return t, faults
+}
+
+func (r *Record) failed(field string) bool {
+	return slices.ContainsFunc(r.Faults, func(f Fault) bool { return f.Field == field })
+}
+
+func bounded(field, s string, most int) (string, error) {
+	if len(s) > most || !utf8.ValidString(s) {
+		return "", fmt.Errorf("reading %s %q: expected at most %d bytes of UTF-8", field, Clip(s), most)
+	}
+	return s, nil
 }
 
 // checkIssuer refuses half an issuer: without its own one the tenant would be
 // open to the platform's tokens.
 func checkIssuer(issuer, jwks string) error {
-	for name, value := range map[string]string{"issuer": issuer, "jwks": jwks} {
-		switch {
-		case value == "":
-			return errors.New("expected both issuer and jwks, or none of them")
-		case len(value) > maxIssuer || strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' }):
-			return fmt.Errorf("reading %s %q: expected at most %d visible ASCII characters", name, clip(value), maxIssuer)
+	if (issuer == "") != (jwks == "") {
+		return errors.New("expected both issuer and jwks, or none of them")
+	}
+	for _, field := range [][2]string{{"issuer", issuer}, {"jwks", jwks}} {
+		if s := field[1]; len(s) > maxIssuer || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			return fmt.Errorf("reading %s %q: expected at most %d visible ASCII characters", field[0], Clip(s), maxIssuer)
 		}
 	}
 	return nil
@@ -174,41 +121,35 @@ func upstreams(list []string) ([]string, error) {
 // checkID accepts what is safe as a header value and in a log line.
 func checkID(id string) error {
 	if len(id) > maxID {
-		return fmt.Errorf("reading id %q: expected at most %d bytes", clip(id), maxID)
+		return fmt.Errorf("reading id %q: expected at most %d bytes", Clip(id), maxID)
 	}
 	for i := range len(id) {
 		if id[i] <= ' ' || id[i] > '~' {
-			return fmt.Errorf("reading id %q: expected visible ASCII characters without spaces", clip(id))
+			return fmt.Errorf("reading id %q: expected visible ASCII characters without spaces", Clip(id))
 		}
 	}
 	return nil
 }
 
+// oneHost is the field of a fault that costs the tenant one host, while that of
+// the field "hosts" costs it the whole list.
+const oneHost = "one of hosts"
+
 // hosts returns the record's own domains in normal form and order.
-func (p *parser) hosts(r *Record, report *problems) []string {
-	if len(r.Hosts) == 0 {
-		return nil
-	}
-	hosts := p.buffer[:0]
-	for i, h := range r.Hosts {
+func hosts(list []string, fail func(string, error)) []string {
+	var read []string
+	for i, h := range list {
 		if i == maxHosts {
-			report.add(r.problem(fmt.Errorf("expected at most %d hosts, found %d: the rest is ignored", maxHosts, len(r.Hosts)), false))
+			fail(oneHost, fmt.Errorf("expected at most %d hosts, found %d: the rest is ignored", maxHosts, len(list)))
 			break
 		}
 		host, err := tenant.NormalizeHost(h)
 		if err != nil {
-			report.add(r.problem(err, false))
+			fail(oneHost, err)
 			continue
 		}
-		hosts = append(hosts, host)
+		read = append(read, host)
 	}
-	slices.Sort(hosts)
-	p.buffer = hosts
-	return slices.Compact(hosts)
-}
-
-func equal(a, b *tenant.Tenant) bool {
-	return a.ID == b.ID && a.Slug == b.Slug && a.Name == b.Name && a.Plan == b.Plan &&
-		a.Status == b.Status && a.Limits == b.Limits && slices.Equal(a.Hosts, b.Hosts) && slices.Equal(a.Upstreams, b.Upstreams) &&
-		a.Issuer == b.Issuer && a.JWKS == b.JWKS
+	slices.Sort(read)
+	return slices.Compact(read)
 }

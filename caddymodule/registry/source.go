@@ -7,89 +7,93 @@ import (
 )
 
 // ErrUnchanged is what a [Source] may return instead of records when nothing has
-// changed since its last successful Load.
+// changed since its last successful Load. A source need not find that out: the
+// registry compares what it is given with what it has.
 var ErrUnchanged = errors.New("unchanged")
 
 // Source reads tenant records from where they are kept. A [Registry] never calls
 // its methods at the same time, except for String.
+//
+// What a source is able to do beyond this it says with further interfaces of this
+// file; none of them is needed. The package sourcetest has the tests that every
+// source must pass.
 type Source interface {
 	// Load reads all tenants, or returns [ErrUnchanged]. Any other error means
 	// that nothing is known about the tenants; the source must be able to recover
 	// by itself in a later call. Load gives up when the context ends.
+	//
+	// What is wrong with one record is no error of Load: see [Record.Fail]. The
+	// registry only numbers the records, and keeps none of them.
 	Load(ctx context.Context) ([]Record, error)
-	// String names the source for logs, without any secret.
+	// String says what the source is: its kind and its place, as in "sqlite
+	// data/catalog.db", without secrets and without what only tunes it. Saved
+	// snapshots are named by it, and people read it in logs.
 	String() string
 	// Close releases what the source holds. No method is called after it.
 	Close() error
 }
 
-// Notifier is a [Source] that learns of changes by itself.
+// Forgetful is a source that can be told to take nothing for granted: whoever
+// asks for a refresh gets one, whatever the source believes.
+type Forgetful interface {
+	// Forget makes the next Load read everything and not return [ErrUnchanged].
+	Forget()
+}
+
+// EmptyMeant is a source that can tell an empty list from one that is not there.
+// Otherwise a list that held tenants and comes back empty is taken for a mistake.
+type EmptyMeant interface {
+	// EmptyIsMeant reports whether somebody has written that there are no tenants.
+	// It is asked after a Load that returned no records.
+	EmptyIsMeant() bool
+}
+
+// Notifier is a source that learns of changes by itself.
 type Notifier interface {
-	Source
 	// Changed returns a channel that receives after a change, perhaps more often.
 	// The channel is the same in every call and is not closed before Close.
 	Changed() <-chan struct{}
 }
 
-// ErrFull is what [Incremental.LoadChanges] returns when only Load can tell how
-// things stand.
-var ErrFull = errors.New("only a full load can tell")
-
-// Incremental is a [Source] that can tell what has changed since the last look, so
-// that one change among a million tenants does not cost reading them all.
-//
-// A registry uses it between full loads, and goes back to Load when the changes do
-// not add up with what it has.
-type Incremental interface {
-	Source
-	// LoadChanges returns what has changed since the last successful Load or
-	// LoadChanges, [ErrUnchanged], or [ErrFull]. After any other error it returns
-	// ErrFull until Load has succeeded.
-	LoadChanges(ctx context.Context) (Changes, error)
-}
-
-// Changes is the difference between two looks at a source. It may also hold
-// records that have not changed.
-type Changes struct {
-	// Records are those that are new or different.
-	Records []Record
-	// Removed are the slugs of those that are gone.
-	Removed []string
-	// Tenants and Hosts count what the source holds now, -1 if it cannot say: what
-	// was removed without a trace shows in them.
-	Tenants, Hosts int
-}
-
-// Paced is a [Source] that knows how often a look at it is worth its cost.
+// Paced is a source that knows how often a poll is worth its cost.
 type Paced interface {
-	Source
-	// Interval is the time between two looks if [Options] has none.
+	// Interval is the time between two polls if [FeedOptions] have none.
 	Interval() time.Duration
 }
 
-// NewStatic returns a source of records that never change. It takes the slice
-// over.
-func NewStatic(records []Record) Source {
-	for i := range records {
-		if records[i].Row == 0 {
-			records[i].Row = i + 1
+// Waiting is a source whose Load may wait for somebody else's answer, which is
+// no work: see [FeedOptions] for what work is bounded by.
+type Waiting interface {
+	// Waited is for how long the last Load did nothing but wait.
+	Waited() time.Duration
+}
+
+// Merge is for sources that learn only what has changed. It returns the records with
+// those that are new or different in the place of the ones of the same slug, and
+// without those whose slugs are removed. The slices stay as they are.
+func Merge(records, changed []Record, removed []string) []Record {
+	news := make(map[string]*Record, len(changed)+len(removed)) // nil once it has its place
+	for _, slug := range removed {
+		news[slug] = nil
+	}
+	for i := range changed {
+		news[changed[i].Slug] = &changed[i]
+	}
+	merged := make([]Record, 0, len(records)+len(changed))
+	take := func(r *Record) {
+		if changed, ok := news[r.Slug]; ok {
+			news[r.Slug], r = nil, changed
+		}
+		if r != nil {
+			merged = append(merged, *r)
+			merged[len(merged)-1].Row, merged[len(merged)-1].Line = len(merged), 0
 		}
 	}
-	return &static{records: records}
-}
-
-type static struct {
-	records []Record
-	loaded  bool
-}
-
-func (s *static) Load(context.Context) ([]Record, error) {
-	if s.loaded {
-		return nil, ErrUnchanged
+	for i := range records {
+		take(&records[i])
 	}
-	s.loaded = true
-	return s.records, nil
+	for i := range changed {
+		take(&changed[i])
+	}
+	return merged
 }
-
-func (s *static) String() string { return "static list" }
-func (s *static) Close() error   { return nil }

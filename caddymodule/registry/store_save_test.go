@@ -23,10 +23,9 @@ func TestTheLatestSnapshotIsSavedInTheEnd(t *testing.T) {
 		}
 	}
 	_ = r.Close()
-	records, _, err := decodeSnapshot(store.data, "script")
-	saved, _ := load(newParser(nil), emptySnapshot(), records...)
+	saved, _, err := decodeSnapshot(store.data, "script")
 	if acme := saved.BySlug(slug("acme")); err != nil || saved.Len() != 2 || acme == nil || acme.Name != "Three" {
-		t.Errorf("saved %+v, %v", records, err)
+		t.Errorf("saved %+v, %v", saved, err)
 	}
 	if store.saves > 2 {
 		t.Errorf("four snapshots at once made %d saves", store.saves)
@@ -68,8 +67,7 @@ func TestWhatIsRefusedFromNowOnIsSavedAtOnce(t *testing.T) {
 				time.Sleep(saveGap)
 				synctest.Wait()
 				data, _ := store.Load(t.Context())
-				records, _, err := decodeSnapshot(data, "script")
-				saved, _ := load(newParser(nil), emptySnapshot(), records...)
+				saved, _, err := decodeSnapshot(data, "script")
 				if err != nil || dump(saved) != dump(r.Snapshot()) {
 					t.Errorf("saved in the end, with %v:\n%s\nwant\n%s", err, dump(saved), dump(r.Snapshot()))
 				}
@@ -89,11 +87,10 @@ func TestAnOutdatedSnapshotIsNotSavedOverALaterOne(t *testing.T) {
 		}
 		saved := func() string {
 			data, _ := store.Load(t.Context())
-			records, _, err := decodeSnapshot(data, "script")
+			s, _, err := decodeSnapshot(data, "script")
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, _ := load(newParser(nil), emptySnapshot(), records...)
 			return s.BySlug(slug("acme")).Name + " " + s.BySlug(slug("acme")).Status.String()
 		}
 		cut, one := gateway()
@@ -142,16 +139,16 @@ func TestAnOutdatedSnapshotIsNotSavedOverALaterOne(t *testing.T) {
 }
 
 func TestAnUnchangedSnapshotIsSavedAgainNowAndThen(t *testing.T) {
-	k := &keeper[Snapshot]{next: make(chan kept[Snapshot], 1)}
+	w := &snapshotWriter[Snapshot]{next: make(chan unsaved[Snapshot], 1)}
 	s, _ := load(newParser(nil), emptySnapshot(), sample()...)
-	k.keep(s, noon, false)
-	<-k.next
-	k.keep(s, noon.Add(saveAnyway-1), false)
-	if len(k.next) != 0 {
+	w.write(s, noon, false)
+	<-w.next
+	w.write(s, noon.Add(saveAnyway-1), false)
+	if len(w.next) != 0 {
 		t.Error("saved too early")
 	}
-	k.keep(s, noon.Add(saveAnyway), false)
-	if got := <-k.next; got.snapshot != s || !got.goodAt.Equal(noon.Add(saveAnyway)) {
+	w.write(s, noon.Add(saveAnyway), false)
+	if got := <-w.next; got.value != s || !got.goodAt.Equal(noon.Add(saveAnyway)) {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -3,12 +3,10 @@ package registry
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -55,50 +53,72 @@ func sample() []Record {
 	}
 }
 
+// encodeSnapshot makes the bytes that a registry of that source saves, and
+// decodeSnapshot the snapshot that one begins with.
+func encodeSnapshot(s *Snapshot, source string, goodAt time.Time) []byte {
+	data, err := seal(heading{"the tenants' snapshot", source, goodAt}, newParser(nil).save(s))
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+func decodeSnapshot(data []byte, source string) (*Snapshot, time.Time, error) {
+	goodAt, decode, err := unseal(data, heading{What: "the tenants' snapshot", Source: source})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	got, err := newParser(nil).restore(decode, goodAt)
+	return got.value, goodAt, err
+}
+
 func TestASnapshotSurvivesSavingAsItIs(t *testing.T) {
-	s, _ := load(newParser(nil), emptySnapshot(), sample()...)
-	records, goodAt, err := decodeSnapshot(encodeSnapshot(s, "script", noon), "script")
-	if err != nil || !goodAt.Equal(noon) {
+	records := append(sample(),
+		Record{Slug: "hooli", Issuer: "https://i.example", JWKS: "https://i.example/keys", Upstreams: []string{"10.0.0.1:80"}},
+		Record{Slug: "initech", Issuer: "https://i.example", JWKS: "https://other.example/keys"},
+		Record{Slug: "umbrella", Upstreams: []string{"wrong"}, Plan: "No Plan"})
+	s, _ := load(newParser(nil), emptySnapshot(), records...)
+	got, goodAt, err := decodeSnapshot(encodeSnapshot(s, "script", noon), "script")
+	if err != nil || !goodAt.Equal(noon) || !got.LoadedAt().Equal(noon) {
 		t.Fatalf("got %v, %v", goodAt, err)
 	}
-	again, _ := load(newParser(nil), emptySnapshot(), records...)
-	if dump(again) != dump(s) {
-		t.Errorf("got\n%s\nwant\n%s", dump(again), dump(s))
+	if tenantsOf(got) != tenantsOf(s) {
+		t.Errorf("got\n%s\nwant\n%s", dump(got), dump(s))
 	}
-	if records, _, err := decodeSnapshot(encodeSnapshot(emptySnapshot(), "x", noon), "x"); err != nil || records == nil || len(records) != 0 {
-		t.Errorf("an empty snapshot: %v, %v", records, err)
+	if got.BySlug(slug("initech")).Fault == "" || got.BySlug(slug("hooli")).Fault != "" || got.BySlug(slug("umbrella")).Fault == "" {
+		t.Errorf("who is closed has changed:\n%s", dump(got))
+	}
+	if none, _, err := decodeSnapshot(encodeSnapshot(emptySnapshot(), "x", noon), "x"); err != nil || none.Len() != 0 {
+		t.Errorf("an empty snapshot: %v, %v", none, err)
 	}
 }
+
+// tenantsOf is a dump without the problems, which are not saved.
+func tenantsOf(s *Snapshot) string { return strings.TrimSuffix(dump(s), problemsOf(s)) }
 
 func TestADamagedSnapshotIsRefusedAndNamed(t *testing.T) {
 	s, _ := load(newParser(nil), emptySnapshot(), sample()...)
 	good := encodeSnapshot(s, "script", noon)
-	sealed := func(body string) []byte {
-		b := append([]byte(snapshotFormat.magic), snapshotFormat.version)
-		b = append(b, body...)
-		sum := sha256.Sum256(b)
-		return append(b, sum[:]...)
-	}
-	newer := bytes.Clone(good)
-	newer[len(snapshotFormat.magic)] = 3
+	sealedText, _ := seal(heading{"the tenants' snapshot", "script", noon}, "text")
 	for name, test := range map[string]struct {
 		data []byte
 		want string
 	}{
-		"empty":         {nil, "expected a snapshot, found something else"},
-		"foreign":       {[]byte(strings.Repeat("x", 200)), "expected a snapshot, found something else"},
-		"newer":         {newer, "expected version 2, found 3"},
+		"empty":         {nil, "expected a snapshot of this version, found something else"},
+		"foreign":       {[]byte(strings.Repeat("x", 200)), "expected a snapshot of this version, found something else"},
+		"older":         {[]byte("tenancy-snapshot\x02" + string(good)), "expected a snapshot of this version, found something else"},
 		"cut":           {good[:len(good)-1], "the checksum is wrong: the snapshot is damaged"},
+		"cut early":     {good[:len(sealedLine)+7], "expected a snapshot of this version, found something else"},
 		"longer":        {append(bytes.Clone(good), 0), "the checksum is wrong: the snapshot is damaged"},
-		"other source":  {encodeSnapshot(s, "postgres elsewhere", noon), `it was made from another source: expected "script", found "postgres elsewhere"`},
-		"sealed, cut":   {sealed("\x06script\x01\x05\x01"), "the snapshot ends too early"},
-		"sealed, huge":  {sealed("\x06script\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), "the snapshot ends too early"},
-		"sealed, text":  {sealed("\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), "the snapshot ends too early"},
-		"sealed, extra": {sealed("\x06script\x01\x00\x00"), "expected nothing after the last tenant"},
+		"other source":  {encodeSnapshot(s, "postgres elsewhere", noon), `expected the tenants' snapshot of "script", found the tenants' snapshot of "postgres elsewhere"`},
+		"other thing":   {encodeCredentials(NewCredentials(), "script", noon), `expected the tenants' snapshot of "script", found the credentials of "script"`},
+		"other content": {sealedText, "gob: decoding into local type"},
 	} {
-		if records, _, err := decodeSnapshot(test.data, "script"); err == nil || err.Error() != test.want || records != nil {
-			t.Errorf("%s: %v, %v, want %s", name, records, err, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got, _, err := decodeSnapshot(test.data, "script"); err == nil || !strings.HasPrefix(err.Error(), test.want) || got != nil {
+				t.Errorf("%v, %v, want %s", got, err, test.want)
+			}
+		})
 	}
 	for i := range good {
 		bad := bytes.Clone(good)
@@ -109,22 +129,16 @@ func TestADamagedSnapshotIsRefusedAndNamed(t *testing.T) {
 	}
 }
 
-func FuzzDecodeSnapshot(f *testing.F) {
-	s, _ := load(newParser(nil), emptySnapshot(), sample()...)
-	data := encodeSnapshot(s, "script", noon)
-	f.Add(data[snapshotFormat.header() : len(data)-sha256.Size])
-	f.Add([]byte("\x06script\x01\x05\x01"))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		b := append(append([]byte(snapshotFormat.magic), snapshotFormat.version), body...)
-		sum := sha256.Sum256(b)
-		if records, _, err := decodeSnapshot(append(b, sum[:]...), "script"); err != nil && records != nil {
-			t.Fatal("records beside an error")
-		}
-	})
+// fileStore is a store in a file, as Caddy's storage is one.
+type fileStore string
+
+func (s fileStore) Load(context.Context) ([]byte, error) { return os.ReadFile(string(s)) }
+func (s fileStore) Save(_ context.Context, data []byte) error {
+	return os.WriteFile(string(s), data, 0o600)
 }
 
 func TestARestartWithoutTheSourceServesTheSavedTenants(t *testing.T) {
-	store := NewFileStore(filepath.Join(t.TempDir(), "tenants.snapshot"))
+	store := fileStore(filepath.Join(t.TempDir(), "tenants.snapshot"))
 	source := newScript(sample()...)
 	now := noon
 	options := Options{Source: source, Store: store, Interval: time.Hour, Now: func() time.Time { return now }}
@@ -151,7 +165,7 @@ func TestARestartWithoutTheSourceServesTheSavedTenants(t *testing.T) {
 	}
 	events := make(chan Event, 10)
 	defer r.Subscribe(func(e Event) { events <- e })()
-	if e := (<-events).(Loaded); !e.Restored || e.Tenants != 2 {
+	if e := (<-events).(Loaded); !e.Restored || e.Snapshot.Len() != 2 {
 		t.Errorf("event %+v", e)
 	}
 	acme := r.Snapshot().BySlug(slug("acme"))
@@ -159,7 +173,7 @@ func TestARestartWithoutTheSourceServesTheSavedTenants(t *testing.T) {
 	if err := r.Refresh(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	if e := (<-events).(Loaded); e.Restored || !e.First || e.AddedCount != 0 {
+	if e := (<-events).(Loaded); e.Restored || !e.First || e.Added != 0 {
 		t.Errorf("event %+v", e)
 	}
 	if r.Snapshot().BySlug(slug("acme")) != acme || r.Stats().Age != 0 {
@@ -177,7 +191,7 @@ func TestASavedSnapshotIsCheckedLikeAnySource(t *testing.T) {
 	if err := r.WaitFirst(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	if slugsOf(r.Snapshot()) != "globex" || !strings.Contains(problemsOf(r.Snapshot()), "no limits allowed") {
+	if slugsOf(r.Snapshot()) != "acme globex" || r.Snapshot().BySlug(slug("acme")).Limits != "" || !strings.Contains(problemsOf(r.Snapshot()), "no limits allowed") {
 		t.Errorf("tenants %s, problems %s", slugsOf(r.Snapshot()), problemsOf(r.Snapshot()))
 	}
 }
@@ -188,8 +202,8 @@ func TestAStoreThatFailsIsNamedAndChangesNothingElse(t *testing.T) {
 		want  string
 	}{
 		"cannot load":  {&memoryStore{err: errors.New("disk on fire")}, "restoring the tenants' snapshot: disk on fire"},
-		"has garbage":  {&memoryStore{data: []byte("garbage")}, "restoring the tenants' snapshot: expected a snapshot, found something else"},
-		"holds others": {&memoryStore{data: encodeSnapshot(emptySnapshot(), "other", noon)}, `restoring the tenants' snapshot: it was made from another source: expected "script", found "other"`},
+		"has garbage":  {&memoryStore{data: []byte("garbage")}, "restoring the tenants' snapshot: expected a snapshot of this version, found something else"},
+		"holds others": {&memoryStore{data: encodeSnapshot(emptySnapshot(), "other", noon)}, `restoring the tenants' snapshot: expected the tenants' snapshot of "script", found the tenants' snapshot of "other"`},
 	} {
 		source := newScript()
 		source.say(errors.New("down"))
@@ -214,43 +228,12 @@ func TestAStoreThatFailsIsNamedAndChangesNothingElse(t *testing.T) {
 	events := make(chan Event, 10)
 	defer r.Subscribe(func(e Event) { events <- e })()
 	for {
-		if failed, ok := (<-events).(StoreFailed); ok {
+		if failed, ok := (<-events).(StoreFailed); ok && !strings.HasPrefix(failed.Err.Error(), "restoring ") {
 			if failed.Err.Error() != "saving the tenants' snapshot: disk full" || slugsOf(r.Snapshot()) != "acme globex" {
 				t.Errorf("%v, tenants %s", failed.Err, slugsOf(r.Snapshot()))
 			}
 			break
 		}
-	}
-}
-
-// Who crashes and starts again without its source must not serve whom it had
-// refused before.
-// Gateways may share a store. What one of them read before it lost its source
-// must not go over what another has read since.
-func TestFileStoresReplaceTheirFileAsAWhole(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "snapshot")
-	s := NewFileStore(path)
-	if _, err := s.Load(t.Context()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("nothing saved: %v", err)
-	}
-	for _, data := range [][]byte{[]byte("one"), []byte("two")} {
-		if err := s.Save(t.Context(), data); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := s.Load(t.Context()); err != nil || !reflect.DeepEqual(got, data) {
-			t.Errorf("got %q, %v", got, err)
-		}
-	}
-	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
-	}
-	if names, _ := filepath.Glob(filepath.Join(dir, "*")); len(names) != 1 {
-		t.Errorf("left behind: %v", names)
-	}
-	if err := NewFileStore(filepath.Join(dir, "none", "x")).Save(t.Context(), nil); err == nil {
-		t.Error("saved in a folder that is not there")
 	}
 }
 

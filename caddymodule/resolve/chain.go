@@ -19,7 +19,7 @@ type Answer struct {
 	Source string
 	// Prefix is the part of the escaped path that names the tenant, as in
 	// "/acme-pets"; empty if no path resolver answered. With it come Path and
-	// RawPath, the URL's fields of these names without the prefix; Path is "/"
+	// RawPath, the URL's fields of these names as they are sent on; Path is "/"
 	// at least.
 	Prefix, Path, RawPath string
 	// Claimed lists everything the request named when a chain refuses it with
@@ -35,7 +35,8 @@ type Claim struct {
 	Tenant *tenant.Tenant // whose name it is, nil if nobody's
 }
 
-// Resolver reads one part of a request.
+// Resolver reads one part of a request. It does no I/O, writes nothing to the request
+// and is safe for concurrent use. Package resolvetest tells whether it keeps to this.
 type Resolver interface {
 	// Name is the word for the resolver in configuration and logs.
 	Name() string
@@ -48,6 +49,14 @@ type Resolver interface {
 	//
 	// It does not check the tenant's status.
 	Resolve(r *http.Request, l tenant.Lookup) (Answer, error)
+}
+
+// HeaderOwner is a [Resolver] that reads headers which no backend may see.
+type HeaderOwner interface {
+	Resolver
+	// OwnedHeaders names them; they are removed, in every spelling, once the tenant
+	// is known.
+	OwnedHeaders() []string
 }
 
 // Chain is a set of resolvers of which any may answer and none may disagree. An

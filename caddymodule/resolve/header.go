@@ -48,6 +48,9 @@ func (h *Header) Name() string { return "header" }
 // Key returns the header's name in canonical form.
 func (h *Header) Key() string { return h.key }
 
+// OwnedHeaders implements [HeaderOwner].
+func (h *Header) OwnedHeaders() []string { return []string{h.key} }
+
 // Resolve reads the header's one value, which must be a slug as it stands. An
 // empty value, a list, a second value, and any other spelling of the name
 // ("x_tenant_id", "X.Tenant.ID"), in the header or announced as a trailer, are
@@ -99,4 +102,4 @@ func isAlnum(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
-var _ Resolver = (*Header)(nil)
+var _ HeaderOwner = (*Header)(nil)

@@ -11,10 +11,11 @@ import (
 
 // Path finds the tenant by the first segment of the path. Make one with
 // [NewPath].
-type Path struct{}
+type Path struct{ keep bool }
 
-// NewPath returns a resolver for paths as in "/acme-pets/api/pets".
-func NewPath() *Path { return &Path{} }
+// NewPath returns a resolver for paths as in "/acme-pets/api/pets". With keep, the
+// answer's Path has the prefix still.
+func NewPath(keep bool) *Path { return &Path{keep} }
 
 // Name returns "path".
 func (p *Path) Name() string { return "path" }
@@ -52,7 +53,10 @@ func (p *Path) Resolve(r *http.Request, l tenant.Lookup) (Answer, error) {
 	}
 	a, err := find(l, slug, "path")
 	a.Prefix, a.Path = prefix, "/"
-	if rest != "" {
+	switch {
+	case p.keep:
+		a.Path, a.RawPath = r.URL.Path, r.URL.RawPath
+	case rest != "":
 		// The segment holds no escape, so it is as long in the decoded path.
 		a.Path = r.URL.Path[len(prefix):]
 		if r.URL.RawPath == escaped {

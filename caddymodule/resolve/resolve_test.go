@@ -61,7 +61,7 @@ func must[T any](v T, err error) T {
 
 var (
 	byHost   = must(resolve.NewHost("petstore.localhost"))
-	byPath   = resolve.NewPath()
+	byPath   = resolve.NewPath(false)
 	byHeader = must(resolve.NewHeader("X-Tenant-ID"))
 )
 

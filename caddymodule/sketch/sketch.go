@@ -2,8 +2,8 @@
 // many addresses there are: a count-min sketch (Cormode and Muthukrishnan,
 // 2005) with conservative update, over a moving time.
 //
-// It is for slowing down whoever guesses, where a limit per client that
-// allocated memory per client would itself be the attack.
+// It is for failed attempts: a limit that took memory for each client would let
+// an attacker with many addresses use up the memory.
 package sketch
 
 import (
@@ -23,12 +23,11 @@ const (
 // Counter counts events per address. It holds about half a megabyte, never
 // more. It is safe for concurrent use and takes no lock.
 //
-// A count is never below the address's events of the last window, but for
-// events that happen at the very same moment, and never above those of the
-// last two windows plus what other addresses left in the same cells. With a
-// million addresses of one event each, that is a few dozen. Which cells an
-// address shares is secret and differs from process to process, so that nobody
-// can aim at another's.
+// A count is at least the address's events of the last window, except that of
+// two at the very same moment one may be missed. It is at most those of the last
+// two windows and what other addresses left in the same cells: a few dozen, when
+// a million addresses had one event each. Which addresses share cells is secret
+// and differs from process to process, so that nobody can aim at another's.
 type Counter struct {
 	window time.Duration
 	seed   maphash.Seed
@@ -53,7 +52,8 @@ func (c *Counter) Add(addr netip.Addr, now time.Time) uint32 {
 	p, cells := c.at(now), c.cells(addr)
 	least := estimate(p.cur, cells)
 	for row := range rows {
-		// Conservative update: only the cells that hold the estimate grow.
+		// Conservative update: a cell that holds more than the estimate has it from
+		// other addresses, and counts this event already.
 		if cell := &p.cur[row][cells[row]]; cell.Load() == least && least < math.MaxUint32 {
 			cell.CompareAndSwap(least, least+1)
 		}
@@ -65,6 +65,18 @@ func (c *Counter) Add(addr netip.Addr, now time.Time) uint32 {
 func (c *Counter) Count(addr netip.Addr, now time.Time) uint32 {
 	p, cells := c.at(now), c.cells(addr)
 	return saturate(estimate(p.cur, cells), estimate(p.old, cells))
+}
+
+// Until returns when the address's count is below most, if nothing is added meanwhile.
+func (c *Counter) Until(addr netip.Addr, most uint32, now time.Time) time.Time {
+	p, cells := c.at(now), c.cells(addr)
+	switch cur := estimate(p.cur, cells); {
+	case saturate(cur, estimate(p.old, cells)) < most:
+		return now
+	case cur < most: // a window is forgotten as a whole, when the next one is over
+		return p.start.Add(c.window)
+	}
+	return p.start.Add(2 * c.window)
 }
 
 // at returns the windows of now. A clock that goes back stays in the running

@@ -37,19 +37,21 @@ func TestACountIsExactWhileAddressesAreFew(t *testing.T) {
 }
 
 func TestACountCoversTheLastWindowAndEndsAfterTwo(t *testing.T) {
-	c := New(time.Minute)
-	for range 5 {
-		c.Add(addr(1), noon)
-	}
 	for _, test := range []struct {
 		after time.Duration
 		want  uint32
 	}{
 		{0, 5}, {-time.Hour, 5}, {59 * time.Second, 5}, {60 * time.Second, 5}, {119 * time.Second, 5}, {120 * time.Second, 0}, {time.Hour, 0},
 	} {
-		if got := c.Count(addr(1), noon.Add(test.after)); got != test.want {
-			t.Errorf("after %v: %d; want %d", test.after, got, test.want)
-		}
+		t.Run(test.after.String(), func(t *testing.T) {
+			c := New(time.Minute)
+			for range 5 {
+				c.Add(addr(1), noon)
+			}
+			if got := c.Count(addr(1), noon.Add(test.after)); got != test.want {
+				t.Errorf("got %d; want %d", got, test.want)
+			}
+		})
 	}
 }
 

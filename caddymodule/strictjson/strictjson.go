@@ -17,85 +17,94 @@ import (
 // ErrAmbiguous is the error for texts that are JSON but not of one meaning.
 var ErrAmbiguous = errors.New("ambiguous JSON")
 
-// Object reads data as one JSON object and returns its members as they are
-// written. Besides what encoding/json refuses, it refuses, at every level:
+// TwiceError is the error for two names in one object that a reader may take for
+// the same.
+type TwiceError struct{ Name string }
+
+func (e *TwiceError) Error() string {
+	return fmt.Sprintf("%v: the name %.40q is there twice", ErrAmbiguous, e.Name)
+}
+
+func (e *TwiceError) Unwrap() error { return ErrAmbiguous }
+
+// Member is one member of an object, its value as it is written.
+type Member struct {
+	Name  string
+	Value json.RawMessage
+}
+
+// Members reads data as one JSON object and returns its members in their order;
+// the values are parts of data. Besides what encoding/json refuses, it refuses,
+// at every level:
 //
 //   - two names in one object that are equal, also after decoding of escapes,
 //     or differ only in case as encoding/json folds it: one reader takes the
-//     first, another the last, a third any of them;
+//     first, another the last, a third any of them. The error is a [*TwiceError];
 //   - bytes that are not UTF-8, a byte order mark, escaped lone surrogates and
 //     U+0000, which decoders replace, keep or end a string at;
 //   - nesting deeper than maxDepth, and anything behind the object.
 //
-// Such errors wrap [ErrAmbiguous]; the text is not quoted in full.
+// Errors for what is JSON otherwise wrap [ErrAmbiguous]; the text is not quoted in
+// full.
+func Members(data []byte, maxDepth int) ([]Member, error) {
+	return members(data, maxDepth, func(string) bool { return true })
+}
+
+func members(data []byte, maxDepth int, allowed func(name string) bool) ([]Member, error) {
+	switch {
+	case !utf8.Valid(data):
+		return nil, fmt.Errorf("%w: not UTF-8", ErrAmbiguous)
+	case bytes.HasPrefix(data, []byte("\ufeff")):
+		return nil, fmt.Errorf("%w: begins with a byte order mark", ErrAmbiguous)
+	}
+	r := reader{dec: json.NewDecoder(bytes.NewReader(data)), data: data, maxDepth: maxDepth, allowed: allowed}
+	r.dec.UseNumber()
+	if err := r.read(); err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+		return nil, errors.New("expected one JSON object")
+	}
+	return r.members, nil
+}
+
+// Object is [Members] for those to whom the order does not matter.
 func Object(data []byte, maxDepth int) (map[string]json.RawMessage, error) {
-	if err := checkText(data); err != nil {
+	list, err := Members(data, maxDepth)
+	if err != nil {
 		return nil, err
 	}
-	if err := checkNames(data, maxDepth); err != nil {
-		return nil, err
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return nil, errors.New("expected one JSON object")
-	}
-	if members == nil { // the text is "null"
-		return nil, errors.New("expected one JSON object")
+	members := make(map[string]json.RawMessage, len(list))
+	for _, m := range list {
+		members[m.Name] = m.Value
 	}
 	return members, nil
 }
 
-// checkText looks at bytes and escapes. It need not know where strings begin:
-// outside of them neither a backslash nor a control byte is JSON.
-func checkText(data []byte) error {
-	if !utf8.Valid(data) {
-		return fmt.Errorf("%w: not UTF-8", ErrAmbiguous)
+// Unmarshal is json.Unmarshal for one object that passes [Members], without names
+// that v has no field for. All names must be made of lower-case letters of ASCII,
+// digits and "_", at every level: encoding/json would take "ID" for "id".
+func Unmarshal(data []byte, maxDepth int, v any) error {
+	_, err := members(data, maxDepth, func(name string) bool {
+		return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+	})
+	if err != nil {
+		return err
 	}
-	if bytes.HasPrefix(data, []byte("\ufeff")) {
-		return fmt.Errorf("%w: begins with a byte order mark", ErrAmbiguous)
-	}
-	for i := 0; i < len(data); i++ {
-		if data[i] != '\\' {
-			continue
-		}
-		unit, ok := escape(data[i:])
-		switch {
-		case !ok:
-			i++ // a short escape; the parser judges it
-		case unit == 0:
-			return fmt.Errorf("%w: U+0000 in a string", ErrAmbiguous)
-		case unit >= 0xd800 && unit < 0xdc00:
-			low, ok := escape(data[i+6:])
-			if !ok || low < 0xdc00 || low > 0xdfff {
-				return fmt.Errorf("%w: half of a surrogate pair", ErrAmbiguous)
-			}
-			i += 11
-		case unit >= 0xdc00 && unit < 0xe000:
-			return fmt.Errorf("%w: half of a surrogate pair", ErrAmbiguous)
-		default:
-			i += 5
-		}
-	}
-	return nil
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	return dec.Decode(v)
 }
 
-// escape reads \uXXXX at the beginning of b.
-func escape(b []byte) (unit rune, ok bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	for _, c := range b[2:6] {
-		unit <<= 4
-		switch {
-		case '0' <= c && c <= '9':
-			unit |= rune(c - '0')
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			unit |= rune(c|0x20-'a') + 10
-		default:
-			return 0, false
-		}
-	}
-	return unit, true
+// reader reads a text token by token.
+type reader struct {
+	dec      *json.Decoder
+	data     []byte
+	maxDepth int
+	allowed  func(name string) bool
+	open     []level
+	members  []Member // of the outermost object
+	begin    int64    // where the name of the last of them ends
 }
 
 // level is one open object or array.
@@ -104,58 +113,90 @@ type level struct {
 	key   bool                // the next token is a name or the end
 }
 
-func checkNames(data []byte, maxDepth int) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	var open []level
+func (r *reader) read() error {
 	for n := 0; ; n++ {
-		token, err := dec.Token()
-		if errors.Is(err, io.EOF) && len(open) == 0 && n > 0 {
+		begin := r.dec.InputOffset()
+		token, err := r.dec.Token()
+		if errors.Is(err, io.EOF) && len(r.open) == 0 && n > 0 {
 			return nil
 		}
 		if err != nil {
 			return errors.New("not JSON")
 		}
-		if n > 0 && len(open) == 0 {
+		if n > 0 && len(r.open) == 0 {
 			return errors.New("expected nothing behind the JSON value")
 		}
-		var top *level
-		if len(open) > 0 {
-			top = &open[len(open)-1]
-		}
-		switch t := token.(type) {
-		case json.Delim:
-			if t == '}' || t == ']' {
-				open = open[:len(open)-1]
-				continue
-			}
-			if len(open) == maxDepth {
-				return fmt.Errorf("%w: nested deeper than %d", ErrAmbiguous, maxDepth)
-			}
-			if top != nil {
-				top.key = top.names != nil
-			}
-			next := level{}
-			if t == '{' {
-				next = level{names: make(map[string]struct{}), key: true}
-			}
-			open = append(open, next)
-			continue
-		case string:
-			if top != nil && top.key {
-				name := fold(t)
-				if _, twice := top.names[name]; twice {
-					return fmt.Errorf("%w: the name %.40q is there twice", ErrAmbiguous, t)
-				}
-				top.names[name] = struct{}{}
-				top.key = false
-				continue
+		if text, ok := token.(string); ok {
+			if err := checkText(r.data[begin:r.dec.InputOffset()], text); err != nil {
+				return err
 			}
 		}
-		if top != nil {
-			top.key = top.names != nil
+		if err := r.take(token); err != nil {
+			return err
 		}
 	}
+}
+
+func (r *reader) take(token json.Token) error {
+	depth := len(r.open)
+	switch {
+	case token == json.Delim('}') || token == json.Delim(']'):
+		r.open = r.open[:depth-1]
+	case depth > 0 && r.open[depth-1].key:
+		return r.name(token.(string)) // the decoder takes only strings here
+	case token == json.Delim('{') || token == json.Delim('['):
+		if depth == r.maxDepth {
+			return fmt.Errorf("%w: nested deeper than %d", ErrAmbiguous, r.maxDepth)
+		}
+		next := level{}
+		if token == json.Delim('{') {
+			next = level{names: make(map[string]struct{}), key: true}
+		}
+		r.open = append(r.open, next)
+		return nil
+	}
+	// A value has ended, and what holds it goes on.
+	depth = len(r.open)
+	if depth > 0 && r.open[depth-1].names != nil {
+		r.open[depth-1].key = true
+		if depth == 1 {
+			r.members[len(r.members)-1].Value = bytes.TrimLeft(r.data[r.begin:r.dec.InputOffset()], ": \t\r\n")
+		}
+	}
+	return nil
+}
+
+func (r *reader) name(name string) error {
+	top := &r.open[len(r.open)-1]
+	if !r.allowed(name) {
+		return fmt.Errorf("unexpected name %.40q", name)
+	}
+	folded := fold(name)
+	if _, twice := top.names[folded]; twice {
+		return &TwiceError{Name: name}
+	}
+	top.names[folded], top.key = struct{}{}, false
+	if len(r.open) == 1 {
+		r.members, r.begin = append(r.members, Member{Name: name}), r.dec.InputOffset()
+	}
+	return nil
+}
+
+// checkText compares a string with what it was read from: the decoder puts U+FFFD in
+// the place of an escaped surrogate that is not one of a pair.
+func checkText(written []byte, text string) error {
+	if strings.Contains(text, "\x00") {
+		return fmt.Errorf("%w: U+0000 in a string", ErrAmbiguous)
+	}
+	const replaced = "\ufffd"
+	if !strings.Contains(text, replaced) {
+		return nil
+	}
+	escapes := strings.ToLower(strings.ReplaceAll(string(written), `\\`, "")) // without escaped backslashes
+	if strings.Count(text, replaced) > strings.Count(escapes, replaced)+strings.Count(escapes, `\ufffd`) {
+		return fmt.Errorf("%w: half of a surrogate pair", ErrAmbiguous)
+	}
+	return nil
 }
 
 // fold maps names that encoding/json takes for the same to one, by the smallest

@@ -3,6 +3,7 @@ package strictjson
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -11,10 +12,13 @@ func TestObjectsOfOneMeaningAreRead(t *testing.T) {
 	for _, s := range []string{
 		`{}`, " { } \n", `{"a":1,"b":[1,2,{"a":null}],"c":{"a":{"a":"a"}}}`, `{"a":"A","b":"a"}`,
 		`{"\u0061":"\ud83d\ude00 \\u0000 \\ud800"}`, `{"é":1,"e":2}`, `{"a":[["a","a"],["a"]],"b":"a"}`, `{"a":-1.5e300}`,
+		`{"a":"\ufffd"}`, `{"a":"\uFFFD` + "\ufffd" + `"}`, `{"a":"\\\ufffd"}`,
 	} {
-		if _, err := Object([]byte(s), 5); err != nil {
-			t.Errorf("%s: %v", s, err)
-		}
+		t.Run(s, func(t *testing.T) {
+			if _, err := Object([]byte(s), 5); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -22,18 +26,77 @@ func TestObjectsOfTwoMeaningsAreRefused(t *testing.T) {
 	for _, s := range []string{
 		`{"tenant":"acme","tenant":"globex"}`, `{"tenant":"acme","ten\u0061nt":"globex"}`, `{"tenant":"acme","TENANT":"globex"}`,
 		`{"kelly":1,"` + "\u212a" + `elly":2}`, `{"ss":1,"` + "\u017f" + `s":2}`, `{"a":{"b":1,"B":2}}`, `{"a":[{"b":1,"b":2}]}`,
-		`{"":1,"":2}`, `{"a":{},"a":{}}`, `{"a":[],"A":1}`,
-		"{\"a\":\"\xff\"}", "\ufeff{}", `{"a":"\ud800"}`, `{"a":"\udc00\ud800"}`, `{"a":"\ud800\\udc00"}`, `{"a":"\ud800x"}`, `{"a":"\u0000"}`, `{"\u0000":1}`,
+		`{"":1,"":2}`, `{"a":{},"a":{}}`, `{"a":[],"A":1}`, "{\"a\":\"\xff\"}", "\ufeff{}",
+		`{"a":"\ud800"}`, `{"a":"\udc00\ud800"}`, `{"a":"\ud800\\udc00"}`, `{"a":"\ud800x"}`, `{"\udc00":1}`,
+		`{"a":"\ufffd\ud800"}`, `{"a":"\\ufffd\ud800"}`, `{"a":"` + "\ufffd" + `\ud800"}`, `{"a":["\uD83D"]}`,
+		`{"a":"\u0000"}`, `{"\u0000":1}`,
 		`{"a":{"a":{"a":{"a":{"a":{}}}}}}`, `{"a":` + strings.Repeat("[", 5) + strings.Repeat("]", 5) + `}`,
 	} {
-		if _, err := Object([]byte(s), 5); !errors.Is(err, ErrAmbiguous) {
-			t.Errorf("%q: %v, want a refusal as ambiguous", s, err)
-		}
+		t.Run(s, func(t *testing.T) {
+			if _, err := Object([]byte(s), 5); !errors.Is(err, ErrAmbiguous) {
+				t.Errorf("%v, want a refusal as ambiguous", err)
+			}
+		})
 	}
-	for _, s := range []string{"", " ", "null", "[]", "1", `"a"`, "{", "}", `{"a"}`, `{"a":1}{}`, `{"a":1} x`, `{"a":1,}`, `{a:1}`, `{"a":01}`, "{\"a\":\"\n\"}", `{"a":NaN}`, strings.Repeat("[", 100000)} {
-		if _, err := Object([]byte(s), 5); err == nil {
-			t.Errorf("%.20q: read as an object", s)
-		}
+}
+
+func TestWhatIsNoObjectIsRefused(t *testing.T) {
+	for _, s := range []string{
+		"", " ", "null", "[]", "1", `"a"`, "{", "}", `{"a"}`, `{"a":1}{}`, `{"a":1} x`, `{"a":1,}`, `{a:1}`, `{"a":01}`,
+		"{\"a\":\"\n\"}", `{"a":NaN}`, `[{"a":1}]`, strings.Repeat("[", 100000),
+	} {
+		t.Run(fmt.Sprintf("%.20q", s), func(t *testing.T) {
+			if members, err := Members([]byte(s), 5); err == nil || members != nil {
+				t.Errorf("read as %v", members)
+			}
+		})
+	}
+}
+
+func TestMembersComeAsTheyAreWritten(t *testing.T) {
+	members, err := Members([]byte(` {"b" : [1, {"x":2}] ,"\u0061":"\u00e4", "c":null,"d": {"b":1} } `), 5)
+	var got []string
+	for _, m := range members {
+		got = append(got, m.Name+"="+string(m.Value))
+	}
+	if want := `b=[1, {"x":2}]|a="\u00e4"|c=null|d={"b":1}`; err != nil || strings.Join(got, "|") != want {
+		t.Errorf("%v, %v, want %s", got, err, want)
+	}
+}
+
+func TestTheNameThatIsThereTwiceIsTold(t *testing.T) {
+	_, err := Members([]byte(`{"a":{"name":1,"NAME":2}}`), 5)
+	var twice *TwiceError
+	if !errors.As(err, &twice) || twice.Name != "NAME" || err.Error() != `ambiguous JSON: the name "NAME" is there twice` {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestStructsTakeExactNamesOnly(t *testing.T) {
+	type inner struct {
+		Count int `json:"count"`
+	}
+	type target struct {
+		Slug string                     `json:"slug"`
+		Keys []inner                    `json:"keys"`
+		Any  map[string]json.RawMessage `json:"any"`
+	}
+	var got target
+	if err := Unmarshal([]byte(`{"slug":"acme","keys":[{"count":3}],"any":{"x_1":[null]}}`), 5, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Slug != "acme" || len(got.Keys) != 1 || got.Keys[0].Count != 3 || string(got.Any["x_1"]) != "[null]" {
+		t.Errorf("%+v", got)
+	}
+	for _, s := range []string{
+		`{"Slug":"acme"}`, `{"` + "\u017f" + `lug":"acme"}`, `{"keys":[{"COUNT":3}]}`, `{"` + "\u212a" + `eys":[]}`, `{"any":{"X":1}}`,
+		`{"other":1}`, `{"keys":[{"other":1}]}`, `{"slug":1}`, `{"slug":"a"}{}`, `{"slug":"a","slug":"b"}`, `[]`, `null`, ``,
+	} {
+		t.Run(s, func(t *testing.T) {
+			if err := Unmarshal([]byte(s), 5, new(target)); err == nil {
+				t.Error("it was read")
+			}
+		})
 	}
 }
 

@@ -1,7 +1,9 @@
 package tenancy
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -21,6 +23,21 @@ func DurationArg(d *caddyfile.Dispenser, into *caddy.Duration) error {
 		return d.Errf("%s: bad duration %q; expected more than 0 and at most 24h, as in 500ms", option, text)
 	}
 	*into = caddy.Duration(v)
+	return nil
+}
+
+// Replace replaces the placeholders in an option's text, as guests and handlers do in
+// their Provision. One that stands for nothing is an error: it would be taken for the
+// text that it is.
+func Replace(option string, text *string) error {
+	if !strings.Contains(*text, "{") {
+		return nil
+	}
+	replaced, err := caddy.NewReplacer().ReplaceOrErr(*text, true, true)
+	if err != nil {
+		return fmt.Errorf("%s %q: %w", option, *text, err)
+	}
+	*text = replaced
 	return nil
 }
 

@@ -32,6 +32,10 @@ type Tenant struct {
 	// value of their "iss" and the URL of its keys. Then no other issuer's
 	// tokens are for this tenant.
 	Issuer, JWKS string
+	// Fault, when not empty, says what is wrong with the record in a way that
+	// nobody may be let in by guessing, as with its Issuer or its Upstreams: [Check]
+	// then refuses the tenant.
+	Fault string
 }
 
 // Plan is a plan's name: lower-case letters, digits, hyphens and underscores,

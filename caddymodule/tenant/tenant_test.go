@@ -68,15 +68,36 @@ func TestEveryErrorHasOneReason(t *testing.T) {
 		"malformed": tenant.ErrMalformed,
 		"unknown":   tenant.ErrNotFound,
 		"inactive":  tenant.ErrInactive,
+		"faulty":    tenant.ErrFaulty,
 		"conflict":  tenant.ErrConflict,
 		"error":     errors.New("something else"),
 	} {
-		if err != nil {
-			err = fmt.Errorf("doing things: %w", err)
-		}
-		if got := tenant.Reason(err); got != want {
-			t.Errorf("Reason(%v) = %q, want %q", err, got, want)
-		}
+		t.Run("reason "+want, func(t *testing.T) {
+			if err != nil {
+				err = fmt.Errorf("doing things: %w", err)
+			}
+			if got := tenant.Reason(err); got != want {
+				t.Errorf("Reason(%v) = %q, want %q", err, got, want)
+			}
+		})
+	}
+}
+
+func TestAFaultyTenantIsNotServed(t *testing.T) {
+	for name, test := range map[string]struct {
+		t    *tenant.Tenant
+		want error
+	}{
+		"no tenant":            {nil, tenant.ErrNotFound},
+		"active":               {&tenant.Tenant{Status: tenant.Active}, nil},
+		"active, with a fault": {&tenant.Tenant{Status: tenant.Active, Fault: "x"}, tenant.ErrFaulty},
+		"suspended, faulty":    {&tenant.Tenant{Status: tenant.Suspended, Fault: "x"}, tenant.ErrInactive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := tenant.Check(test.t); !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
 	}
 }
 

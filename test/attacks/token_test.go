@@ -76,13 +76,19 @@ func withAuth(t testing.TB) func(string) string {
 // request needs no token: the path it asks for is left open.
 func newAuthTarget(t testing.TB, issuers ...issuer) *target {
 	t.Helper()
-	return newTarget(t, func(text string) string {
+	g := newTarget(t, func(text string) string {
 		path := filepath.Join(t.TempDir(), "keys.json")
 		writeFile(t, path, jwks(issuers...))
 		text = withAuth(t)(text)
 		text = replace(t, "tenant_auth {", "@closed not path /api/pets\n\ttenant_auth @closed {", "key_file keys.json", "key_file "+path)(text)
 		return text
 	})
+	g.refusal = g.send("nobody.petstore.localhost", get("/", "Host: nobody.petstore.localhost", bearer(issuers[0].token(`"`+acme+`"`))))
+	if statusOf(g.refusal) != "404" {
+		t.Fatalf("a token for nobody gets %q, want 404", g.refusal)
+	}
+	g.rec.Reset()
+	return g
 }
 
 func writeFile(t testing.TB, path, text string) {

@@ -53,21 +53,6 @@ func TestBuildsInDifferentFoldersHaveTheSameBytesAndAreNotRepeated(t *testing.T)
 	}
 }
 
-func TestPluginIsBuiltIn(t *testing.T) {
-	c := copyCheckout(t)
-	plugin := "plugin.example/hello=" + filepath.Join(c.dir, "test/testdata/plugin")
-	out := c.build(t, "--with", plugin)
-	list, err := exec.Command(filepath.Join(c.dir, "bin/caddy"), "list-modules").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"tenancy_test.hello", "tenancy", "http.handlers.tenant", "http.handlers.reverse_proxy"} {
-		if !strings.Contains("\n"+string(list), "\n"+id+"\n") {
-			t.Errorf("bin/caddy has no module %q; the build said:\n%s", id, out)
-		}
-	}
-}
-
 // The real tool resolves versions over the network; here a stand-in shows what
 // it would be asked for.
 func TestToolXcaddyBuildsPluginsWhenItIsThere(t *testing.T) {

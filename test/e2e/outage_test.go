@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/ratelimit/redistest"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/limit/redistest"
 	"github.com/caddy-tenancy/caddy-tenancy/test/harness"
 )
 

@@ -185,10 +185,7 @@ func TestTheScriptForTheAuditTrailFindsTampering(t *testing.T) {
 	script := strings.ReplaceAll(blockOf(t, security, "```python\n"), "data/audit.jsonl", "audit.jsonl")
 	dir := t.TempDir()
 	path := filepath.Join(dir, "audit.jsonl")
-	sink, err := audit.NewFile(path, audit.FileOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	sink := audit.NewFile(path, audit.FileOptions{})
 	for i := range 5 {
 		rec := audit.Record{Event: audit.Event{Time: time.Unix(int64(i), 0), Type: audit.TypeConflict, Path: "/\u20ac\n", Count: 1}}
 		if _, err := sink.Write([]audit.Record{rec}); err != nil {
