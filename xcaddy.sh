@@ -24,7 +24,7 @@ usage() {
 		  help    show this text
 
 		  --with MODULE[@VERSION][=PATH]
-		          add a Caddy plugin (a DNS provider, a storage) to bin/caddy; may be
+		          add a Caddy plugin (a DNS provider, a source of tenants) to bin/caddy; may be
 		          repeated. PATH takes the plugin from a local folder. The tool xcaddy
 		          builds it when it is on PATH; otherwise this script does the same.
 

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqlstore"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/dial"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
@@ -34,6 +35,9 @@ type dataConfig struct {
 	mostOpen  int
 	log       *slog.Logger // of what is wrong with the data
 
+	reservedFile string
+	upstreams    string
+
 	// Of the server alone; 0 elsewhere.
 	auditKeep int
 	auditAge  time.Duration
@@ -48,6 +52,8 @@ func (c *dataConfig) register(f *flags) {
 	f.StringVar(&c.baseDomain, "base-domain", "petstore.localhost", "domain under which tenants have their sites")
 	f.IntVar(&c.publicPort, "public-port", 8443, "port of the gateway, for the addresses in answers")
 	f.StringVar(&c.plans, "plans", "free,basic,premium,enterprise", "plans a tenant may have, the default first")
+	f.StringVar(&c.reservedFile, "reserved-names", "", "file of more names that no new tenant may have, separated by blanks; lines that begin with # are comments")
+	f.StringVar(&c.upstreams, "upstreams-allow", "", "what tenants' own backends may be, as the gateway's allow lists it: ranges, addresses, names and domains, separated by commas; empty means any other machine")
 	f.StringVar(&c.isolation, "isolation", "shared", "where new tenants' data goes: shared, schema or database")
 }
 
@@ -66,7 +72,11 @@ func (c *dataConfig) open(ctx context.Context) (_ *backend, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(c.dir, 0o750); err != nil {
+	reserved, allowed, err := c.rules()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
 	b := &backend{}
@@ -79,7 +89,7 @@ func (c *dataConfig) open(ctx context.Context) (_ *backend, err error) {
 		return nil, err
 	}
 	b.catalog, err = control.Open(ctx, control.Options{DB: b.db, Owner: b.owner, Plans: plans, Isolation: isolation, BaseDomain: c.baseDomain, SiteURL: c.siteURL,
-		AccessKeep: c.auditKeep, AccessAge: c.auditAge, Log: c.log})
+		Reserved: reserved, Upstreams: allowed, AccessKeep: c.auditKeep, AccessAge: c.auditAge, Log: c.log})
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +171,24 @@ func (c *dataConfig) check() ([]tenant.Plan, petstore.Isolation, error) {
 		return nil, "", usageError{fmt.Errorf("reading --isolation: %w", err)}
 	}
 	return plans, isolation, nil
+}
+
+// rules are what new names and tenants' own backends are checked by.
+func (c *dataConfig) rules() (reserved map[string]bool, allowed dial.Policy, err error) {
+	if allowed, err = dial.New(words(c.upstreams)); err != nil {
+		return nil, allowed, usageError{fmt.Errorf("reading --upstreams-allow: %w", err)}
+	}
+	if c.reservedFile == "" {
+		return nil, allowed, nil
+	}
+	text, err := os.ReadFile(c.reservedFile)
+	if err == nil {
+		reserved, err = tenant.ReadNames(string(text))
+	}
+	if err != nil {
+		return nil, allowed, usageError{fmt.Errorf("reading --reserved-names %q: %w", c.reservedFile, err)}
+	}
+	return reserved, allowed, nil
 }
 
 func (b *backend) close() error {

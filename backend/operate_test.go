@@ -67,32 +67,6 @@ func TestOperatorWorksOnTenantsFromTheCommandLine(t *testing.T) {
 	expect(o.do(2, "migrate", "down"), "expected up, status or plan")
 }
 
-func TestBackupThatIsPutBackIsTheWholeInstallation(t *testing.T) {
-	o := &operatorShell{t: t, dir: filepath.Join(t.TempDir(), "data")}
-	for _, i := range []string{"shared", "schema", "database"} {
-		o.do(0, "tenant", "create", "in-"+i, "--isolation", i)
-	}
-	running := start(t, "--data", o.dir) // the server goes on meanwhile
-	target := filepath.Join(t.TempDir(), "backup")
-	o.do(0, "backup", target)
-	if code := running.stop(); code != exitOK {
-		t.Fatalf("exit code %d", code)
-	}
-	o.do(1, "backup", target) // never over another
-	restored := &operatorShell{t: t, dir: target}
-	if got, want := restored.do(0, "tenant", "list"), o.do(0, "tenant", "list"); got != want {
-		t.Errorf("got %s, expected %s", got, want)
-	}
-	g := newGateway(t, target)
-	server := start(t, "--data", target)
-	for _, i := range []string{"shared", "schema", "database"} {
-		status, body, err := g.call(t.Context(), "GET", server.address+"/api/pets/sample", "in-"+i, "", "")
-		if err != nil || status != 200 {
-			t.Errorf("%s: got %d %s, %v", i, status, body, err)
-		}
-	}
-}
-
 func TestWholeProgramRunsOnPostgres(t *testing.T) {
 	server := harness.StartPostgres(t)
 	admin, err := sqldb.OpenPostgresTool(server.URL(), sqldb.PostgresOptions{})

@@ -72,6 +72,9 @@ func serve(ctx context.Context, env environment, args []string) (err error) {
 	if _, _, err := c.check(); err != nil {
 		return err
 	}
+	if _, _, err := c.rules(); err != nil {
+		return err
+	}
 	if c.auditKeep < 1 || c.auditAge < time.Second {
 		return usageError{errors.New("reading --audit-records and --audit-age: expected at least 1 and 1s")}
 	}

@@ -16,7 +16,8 @@ import (
 )
 
 // keyOptions have the tenants and the credentials in one database.
-var keyOptions = strings.NewReplacer("file {dir}/tenants.json", "sqlite {dir}/catalog.db", "5/1h", "1000/1h").Replace(appOptions)
+var keyOptions = strings.NewReplacer("file {dir}/tenants.json", "sqlite {dir}/catalog.db", "5/1h", "1000/1h").Replace(appOptions) +
+	"\n\tallow_dial 127.0.0.1" // where the tests have their issuers
 
 const keySite = `
 	tenant host pets.test

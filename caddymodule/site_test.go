@@ -168,7 +168,7 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		{appOptions, "tenant_rate_limit 5\nrespond x", "wrong argument count"},
 		{appOptions, "tenant_rate_limit {\ncost 0\n}\nrespond x", `bad number "0"; expected 1 to 1000000`},
 		{appOptions, "tenant_rate_limit {\ncost 9999999999\n}\nrespond x", "expected 1 to 1000000"},
-		{appOptions, "tenant_rate_limit {\nspeed 1\n}\nrespond x", `unknown option "speed"; expected cost`},
+		{appOptions, "tenant_rate_limit {\nspeed 1\n}\nrespond x", `unknown option "speed"; expected cost or keep_upstream_fields`},
 		{appOptions, "tenant_identity now\nrespond x", "wrong argument count"},
 		{appOptions, "@x tenant colour red\nrespond @x x", `unknown "colour"; expected plan or slug`},
 		{appOptions, "@x tenant slug A/B\nrespond @x x", "lower-case"},

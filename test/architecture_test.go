@@ -64,7 +64,7 @@ var rules = map[string]rule{
 		standard: "database/sql",
 	},
 	"backend/control": {
-		ours:     "backend/petstore backend/sqldb caddymodule/tenant caddymodule/auth caddymodule/limit caddymodule/strictjson",
+		ours:     "backend/petstore backend/sqldb caddymodule/tenant caddymodule/auth caddymodule/limit caddymodule/strictjson caddymodule/dial",
 		theirs:   "golang.org/x/net/idna golang.org/x/net/publicsuffix",
 		standard: "net/http",
 	},
@@ -73,11 +73,11 @@ var rules = map[string]rule{
 	"backend/mailer":     {ours: "backend/control", theirs: "github.com/wneessen/go-mail", standard: "net/http database/sql"},
 	"backend/issuer":     {ours: "backend/petstore caddymodule/tenant caddymodule/identity", standard: "net/http database/sql"},
 	"backend": {ours: "backend/petstore backend/sqldb backend/sqlstore backend/httpapi backend/control backend/controlapi backend/issuer backend/mailer backend/resolver " +
-		"caddymodule/identity caddymodule/tenant"},
+		"caddymodule/identity caddymodule/tenant caddymodule/dial"},
 }
 
 // What each part of the shell may import of other modules.
-const shellLibraries = "github.com/caddyserver/ go.uber.org/zap golang.org/x/time/rate github.com/prometheus/ github.com/spf13/cobra github.com/dustin/go-humanize"
+const shellLibraries = "github.com/caddyserver/ go.uber.org/zap golang.org/x/net/http/httpguts golang.org/x/time/rate github.com/prometheus/ github.com/spf13/cobra github.com/dustin/go-humanize"
 
 // guestLibraries are those that only a guest of that name has a use for.
 var guestLibraries = map[string]string{

@@ -128,7 +128,7 @@ func (c *Catalog) SaveAccess(ctx context.Context, records []Access) (added int, 
 		return 0, err
 	}
 	now := c.now()
-	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
+	err = c.write(ctx, func(tx sqldb.Conn) error {
 		added = 0
 		for batch := range slices.Chunk(records, accessBatch) {
 			n, err := insertAccess(ctx, tx, batch, now)

@@ -143,7 +143,7 @@ func (c *Catalog) TrimAccess(ctx context.Context) (deleted int, err error) {
 		return tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM access_audit WHERE at < $1)`, at).Scan(&more)
 	})
 	if err == nil && more {
-		err = c.db.Update(ctx, func(tx sqldb.Conn) error {
+		err = c.write(ctx, func(tx sqldb.Conn) error {
 			n, err := sqldb.Affected(ctx, tx, `DELETE FROM access_audit WHERE (at, id) <= ($1, $2)`, at, id)
 			deleted = int(n)
 			return err

@@ -163,7 +163,7 @@ func openArchive(r io.Reader) (m manifest, pets io.Reader, end func() error, err
 
 // readPets calls f with every pet of an archive and compares count and
 // checksum at the end: what f did before an error must be undone.
-func readPets(r io.Reader, want sum, f func(petstore.Pet) error) error {
+func readPets(r io.Reader, want sum, now time.Time, f func(petstore.Pet) error) error {
 	total := newSummer()
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
@@ -171,6 +171,9 @@ func readPets(r io.Reader, want sum, f func(petstore.Pet) error) error {
 		total.add(append(bytes.Clone(lines.Bytes()), '\n'))
 		var one row
 		if err := strictjson.Unmarshal(lines.Bytes(), maxNesting, &one); err != nil {
+			return fmt.Errorf("%w: line %d: %w", ErrArchive, total.count, err)
+		}
+		if err := one.checkTimes(now); err != nil {
 			return fmt.Errorf("%w: line %d: %w", ErrArchive, total.count, err)
 		}
 		if err := f(one.pet()); err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/dial"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
 
@@ -67,6 +68,12 @@ type Options struct {
 	Isolation petstore.Isolation
 	// BaseDomain is the platform's own domain, which no tenant may claim.
 	BaseDomain string
+	// Reserved are names that no new tenant may have, besides those that
+	// [tenant.ParseSlug] refuses. Tenants that have one already keep it.
+	Reserved map[string]bool
+	// Upstreams says which backends of their own tenants may have. It should say
+	// what the gateway's setting says; the zero value is the default of both.
+	Upstreams dial.Policy
 	// SiteURL is the address of a tenant's site, for mail; nil leaves it out.
 	SiteURL func(tenant.Slug) string
 	// AccessKeep and AccessAge bound the records of access: how many are kept,
@@ -89,6 +96,8 @@ type Catalog struct {
 	storage   Storage
 
 	baseDomain  string
+	reserved    map[string]bool
+	dial        dial.Policy
 	siteURL     func(tenant.Slug) string
 	log         *slog.Logger
 	accessKeep  int
@@ -120,7 +129,7 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 		o.Now = time.Now
 	}
 	c := &Catalog{
-		db: o.DB, plans: o.Plans, isolation: o.Isolation, now: o.Now, baseDomain: o.BaseDomain, siteURL: o.SiteURL,
+		db: o.DB, plans: o.Plans, isolation: o.Isolation, now: o.Now, baseDomain: o.BaseDomain, siteURL: o.SiteURL, reserved: o.Reserved, dial: o.Upstreams,
 		accessKeep: cmp.Or(o.AccessKeep, DefaultAccessKeep), accessAge: cmp.Or(o.AccessAge, DefaultAccessAge),
 		settle: settleTime, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 	}
@@ -174,6 +183,9 @@ func (c *Catalog) Ping(ctx context.Context) error { return c.db.Ping(ctx) }
 func (c *Catalog) change(ctx context.Context, f func(tx sqldb.Conn) error) error {
 	return c.db.Update(ctx, func(tx sqldb.Conn) error {
 		if err := sqldb.Exec(ctx, tx, `UPDATE catalog_revision SET revision = revision`); err != nil {
+			return err
+		}
+		if err := c.checkLease(ctx, tx); err != nil {
 			return err
 		}
 		return f(tx)

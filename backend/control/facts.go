@@ -19,7 +19,7 @@ func (c *Catalog) fact(ctx context.Context, name string, fresh func() string) (v
 	}
 	err = c.db.View(ctx, read)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = c.db.Update(ctx, func(tx sqldb.Conn) error {
+		err = c.write(ctx, func(tx sqldb.Conn) error {
 			err := sqldb.Exec(ctx, tx, `INSERT INTO catalog_facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, fresh())
 			if err != nil {
 				return err

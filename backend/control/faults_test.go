@@ -235,3 +235,34 @@ func TestAnOperatorVouchesForNoDomainThatNobodyCanOwn(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A time beyond the year 9999 breaks every listing that it is in.
+func TestAnArchiveWithAbsurdTimesIsRefused(t *testing.T) {
+	for name, change := range map[string]string{
+		"made before 1970":           "created_at = -1",
+		"made at no time":            "created_at = 0",
+		"made in the year 10000":     "created_at = 253402300800000000",
+		"made at the end of numbers": "created_at = 9223372036854775807",
+		"made in ten years":          "created_at = created_at + 315360000000000",
+		"changed before 1970":        "updated_at = -62135596800000001",
+		"changed in the year 10000":  "updated_at = 253402300800000000",
+		"deleted before 1970":        "deleted_at = -1",
+		"deleted in the year 10000":  "deleted_at = 253402300800000000",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, options{})
+			w.create(t, control.New{Slug: "acme"})
+			w.exec(t, `UPDATE pets SET `+change+` WHERE tenant_id = 'acme'`)
+			var archive bytes.Buffer
+			if err := w.Export(t.Context(), acme, &archive); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Import(t.Context(), &archive, "copied", ""); !errors.Is(err, control.ErrArchive) {
+				t.Errorf("got error %v, expected ErrArchive", err)
+			}
+			if _, err := w.Get(t.Context(), tenant.MustSlug("copied")); !errors.Is(err, tenant.ErrNotFound) {
+				t.Errorf("got error %v, expected that nothing is left", err)
+			}
+		})
+	}
+}

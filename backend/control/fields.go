@@ -84,10 +84,9 @@ func checkLimits(bad *petstore.Invalid, s string) {
 const maxUpstreams = 16
 
 // checkUpstreams puts addresses into their normal form, in their order. The
-// grammar is the gateway's: a record that it cannot read would leave the tenant
-// without service. Whether an address may be dialled is for the gateway's
-// configuration to say.
-func checkUpstreams(bad *petstore.Invalid, upstreams *[]string) {
+// grammar is the gateway's, and so is the policy of what may be dialled: a record
+// that it refuses would leave the tenant without service.
+func (c *Catalog) checkUpstreams(bad *petstore.Invalid, upstreams *[]string) {
 	if len(*upstreams) > maxUpstreams {
 		bad.Add("upstreams", "expected at most %d addresses", maxUpstreams)
 		return
@@ -101,6 +100,8 @@ func checkUpstreams(bad *petstore.Invalid, upstreams *[]string) {
 			bad.Add(field, "%s", reason(err))
 		case slices.Contains(out, address):
 			bad.Add(field, "the address is there already")
+		case c.dial.Check(address) != nil:
+			bad.Add(field, "%s", c.dial.Check(address))
 		default:
 			out = append(out, address)
 		}
@@ -146,9 +147,10 @@ var disguises = []*strings.Replacer{
 
 // looksReserved reports whether the slug could be read as a word that no
 // tenant may have.
-func looksReserved(s tenant.Slug) bool {
+func (c *Catalog) looksReserved(s tenant.Slug) bool {
 	for _, d := range disguises {
-		if _, err := tenant.ParseSlug(d.Replace(s.String())); err != nil {
+		word := d.Replace(s.String())
+		if _, err := tenant.ParseSlug(word); err != nil || c.reserved[word] {
 			return true
 		}
 	}

@@ -49,7 +49,7 @@ func open(ctx context.Context, dir string, o options) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := sqlstore.Open(ctx, sqlstore.Options{DB: db, Dir: filepath.Join(dir, "tenants"), Route: d.Route})
+	s, err := sqlstore.Open(ctx, sqlstore.Options{DB: db, Dir: filepath.Join(dir, "tenants"), Route: d.Route, Now: o.now})
 	if err != nil {
 		return nil, err
 	}

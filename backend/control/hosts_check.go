@@ -112,7 +112,7 @@ func (h *HostChecker) CheckNow(ctx context.Context, slug tenant.Slug, host strin
 
 // take makes a claim this checker's for a while.
 func (h *HostChecker) take(ctx context.Context, claim HostClaim) (mine bool, err error) {
-	err = h.Catalog.db.Update(ctx, func(tx sqldb.Conn) error {
+	err = h.Catalog.write(ctx, func(tx sqldb.Conn) error {
 		n, err := sqldb.Affected(ctx, tx, `UPDATE host_claims SET next_at = $3 WHERE token = $1 AND next_at = $2`,
 			claim.Token, claim.next.UnixMicro(), h.Catalog.now().Add(hostLease).UnixMicro())
 		mine = n == 1
@@ -151,7 +151,7 @@ func (h *HostChecker) check(ctx context.Context, claim HostClaim) error {
 // meanwhile.
 func (c *Catalog) settleHost(ctx context.Context, h HostClaim, act hostAction) error {
 	if act == hostKeep {
-		return c.db.Update(ctx, func(tx sqldb.Conn) error { return writeHostClaim(ctx, tx, h) })
+		return c.write(ctx, func(tx sqldb.Conn) error { return writeHostClaim(ctx, tx, h) })
 	}
 	return c.change(ctx, func(tx sqldb.Conn) error {
 		claims, err := c.hostClaims(ctx, tx, `WHERE token = $1`, h.Token)

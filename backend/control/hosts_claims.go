@@ -80,7 +80,7 @@ func (c *Catalog) ClaimHost(ctx context.Context, slug tenant.Slug, host string, 
 }
 
 func (c *Catalog) claimHost(ctx context.Context, slug tenant.Slug, name string, blind bool) (claim HostClaim, created bool, err error) {
-	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
+	err = c.write(ctx, func(tx sqldb.Conn) error {
 		t, err := getTenant(ctx, tx, slug)
 		if err != nil {
 			return err

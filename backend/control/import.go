@@ -34,31 +34,48 @@ func (c *Catalog) Import(ctx context.Context, r io.Reader, slug, isolation strin
 	if err != nil {
 		return Created{}, fmt.Errorf("importing: %w", err)
 	}
-	if _, err := c.claim(ctx, t, n, ""); err != nil {
-		return Created{}, fmt.Errorf("importing tenant %q: %w", t.Slug, err)
-	}
 	err = c.lockedTenant(ctx, t.Slug, func(ctx context.Context) error {
-		if err := c.storage.Create(ctx, t.Slug, t.Isolation); err != nil {
+		// Under the lock already: nobody takes the record for one that was left.
+		if _, err := c.claim(ctx, t, n, ""); err != nil {
 			return err
 		}
-		err := c.storage.Load(ctx, t.Slug, t.Isolation, func(add func(petstore.Pet) error) error {
-			return errors.Join(readPets(pets, m.Pets, add), end())
-		})
-		if err != nil {
-			return err
+		err := c.fill(ctx, t, m, pets, end)
+		if err == nil {
+			return nil
 		}
-		c.crash("import loaded")
-		if err := c.restrict(ctx, t.Slug, m); err != nil {
-			return err
-		}
-		return c.provision(ctx, t.Slug)
-	})
-	if err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		return Created{}, errors.Join(fmt.Errorf("importing tenant %q: %w", t.Slug, err), c.abandon(undo, t.Slug))
+		return errors.Join(err, c.abandonLocked(undo, t.Slug))
+	})
+	if err != nil {
+		return Created{}, fmt.Errorf("importing tenant %q: %w", t.Slug, err)
 	}
 	return c.created(ctx, t.Slug)
+}
+
+// fill gives a tenant that is being set up what is in its archive.
+func (c *Catalog) fill(ctx context.Context, t Tenant, m manifest, pets io.Reader, end func() error) error {
+	if err := c.createEmpty(ctx, t.Slug, t.Isolation); err != nil {
+		return err
+	}
+	load := loader{catalog: c, slug: t.Slug, to: t.Isolation}
+	err := readPets(pets, m.Pets, c.now(), func(p petstore.Pet) error { return load.add(ctx, p) })
+	if err := errors.Join(err, end()); err != nil {
+		return err
+	}
+	if err := load.flush(ctx); err != nil {
+		return err
+	}
+	if t.Isolation != petstore.Shared {
+		if err := c.recordPlace(ctx, Place{Name: t.Slug.String(), Version: c.storage.Target()}); err != nil {
+			return err
+		}
+	}
+	c.crash("import loaded")
+	if err := c.restrict(ctx, t.Slug, m); err != nil {
+		return err
+	}
+	return c.provision(ctx, t.Slug, true)
 }
 
 // restrict gives a tenant what its archive says about who may use it, and how:
@@ -78,33 +95,59 @@ func (c *Catalog) restrict(ctx context.Context, slug tenant.Slug, m manifest) er
 	return nil
 }
 
-// abandon removes a tenant that was never active, with its record: nobody has
-// seen its slug or id.
+// abandon undoes an import that was cut off.
 func (c *Catalog) abandon(ctx context.Context, slug tenant.Slug) error {
-	err := c.lockedTenant(ctx, slug, func(ctx context.Context) error {
-		t, err := c.Get(ctx, slug)
-		if errors.Is(err, tenant.ErrNotFound) || err == nil && t.Status != tenant.Provisioning {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for _, i := range petstore.Isolations {
-			if err := c.storage.Remove(ctx, slug, i); err != nil {
-				return err
-			}
-		}
-		return c.change(ctx, func(tx sqldb.Conn) error {
-			for _, table := range []string{"tenant_tokens", "tenant_users", "tenant_config", "outbox", "onboarding_steps", "onboardings", "idempotency_keys", "tenants"} {
-				if err := sqldb.Exec(ctx, tx, `DELETE FROM `+table+` WHERE slug = $1`, slug.String()); err != nil {
-					return err
-				}
-			}
-			return c.record(ctx, tx, "tenant.abandon", slug, viewOf(t), nil)
-		})
-	})
+	err := c.lockedTenant(ctx, slug, func(ctx context.Context) error { return c.abandonLocked(ctx, slug) })
 	if err != nil {
 		return fmt.Errorf("abandoning tenant %q: %w", slug, err)
 	}
 	return nil
+}
+
+// abandonLocked removes a tenant that was never active, with its record: nobody
+// has seen its slug or id. What is no import by now is left alone.
+func (c *Catalog) abandonLocked(ctx context.Context, slug tenant.Slug) error {
+	t, err := c.Get(ctx, slug)
+	if err != nil || t.Status != tenant.Provisioning {
+		return ignoreNotFound(err)
+	}
+	kind, err := c.kindOf(ctx, slug)
+	if err != nil || kind != importing {
+		return err
+	}
+	for _, i := range petstore.Isolations {
+		if err := c.removePlace(ctx, slug, i); err != nil {
+			return err
+		}
+	}
+	c.crash("before abandoning")
+	return c.change(ctx, func(tx sqldb.Conn) error {
+		if err := c.setHosts(ctx, tx, slug, t.Hosts, nil); err != nil {
+			return err
+		}
+		if err := forget(ctx, tx, slug); err != nil {
+			return err
+		}
+		for _, table := range []string{"host_holds", "tenants"} {
+			if err := sqldb.Exec(ctx, tx, `DELETE FROM `+table+` WHERE slug = $1`, slug.String()); err != nil {
+				return err
+			}
+		}
+		return c.record(ctx, tx, "tenant.abandon", slug, viewOf(t), nil)
+	})
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, tenant.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// kindOf returns onboardings.sample_pet of a tenant that is being set up.
+func (c *Catalog) kindOf(ctx context.Context, slug tenant.Slug) (kind int64, err error) {
+	err = c.db.View(ctx, func(tx sqldb.Conn) error {
+		return tx.QueryRowContext(ctx, `SELECT sample_pet FROM onboardings WHERE slug = $1`, slug.String()).Scan(&kind)
+	})
+	return kind, err
 }

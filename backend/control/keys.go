@@ -78,7 +78,7 @@ func (c *Catalog) CreateKey(ctx context.Context, slug tenant.Slug, n NewKey) (k 
 	if err := n.check(now); err != nil {
 		return Key{}, "", err
 	}
-	err = c.db.Update(ctx, func(tx sqldb.Conn) (err error) {
+	err = c.write(ctx, func(tx sqldb.Conn) (err error) {
 		k, text, err = c.insertKey(ctx, tx, slug, n, now)
 		return err
 	})
@@ -142,7 +142,7 @@ func (c *Catalog) RevokeKey(ctx context.Context, slug tenant.Slug, id string) er
 		return ErrNoCredential
 	}
 	now := c.now().UTC()
-	err := c.db.Update(ctx, func(tx sqldb.Conn) error {
+	err := c.write(ctx, func(tx sqldb.Conn) error {
 		k, err := scanKey(slug)(tx.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM api_keys WHERE id = $1 AND slug = $2`, id, slug.String()).Scan)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):

@@ -57,7 +57,7 @@ func (c *Catalog) checkPatch(p *Patch) error {
 	}
 	if p.Upstreams != nil {
 		list := *p.Upstreams // the caller's stays as it is
-		checkUpstreams(&bad, &list)
+		c.checkUpstreams(&bad, &list)
 		p.Upstreams = &list
 	}
 	if p.Issuer != nil {
@@ -194,9 +194,13 @@ func (c *Catalog) PurgeDue(ctx context.Context) (purged int, err error) {
 // keeps id and slug from being used again. It may be repeated.
 func (c *Catalog) purge(ctx context.Context, slug tenant.Slug) error {
 	err := c.lockedTenant(ctx, slug, func(ctx context.Context) error {
+		t, err := c.Get(ctx, slug)
+		if err != nil || t.Status != tenant.Deactivated {
+			return err
+		}
 		// Every place, not only the present one: a move may have been cut off.
 		for _, i := range petstore.Isolations {
-			if err := c.storage.Remove(ctx, slug, i); err != nil {
+			if err := c.removePlace(ctx, slug, i); err != nil {
 				return err
 			}
 		}
@@ -209,12 +213,7 @@ func (c *Catalog) purge(ctx context.Context, slug tenant.Slug) error {
 			if err := c.setHosts(ctx, tx, slug, t.Hosts, nil); err != nil {
 				return err
 			}
-			for _, table := range []string{"api_keys", "tenant_tokens", "tenant_users", "tenant_config", "outbox", "onboarding_steps", "onboardings", "moves", "idempotency_keys", "host_claims"} {
-				if err := sqldb.Exec(ctx, tx, `DELETE FROM `+table+` WHERE slug = $1`, slug.String()); err != nil {
-					return err
-				}
-			}
-			if err := sqldb.Exec(ctx, tx, `DELETE FROM schema_status WHERE place = $1`, slug.String()); err != nil {
+			if err := forget(ctx, tx, slug); err != nil {
 				return err
 			}
 			t.Status, t.Name, t.Hosts, t.Upstreams, t.Limits, t.Issuer, t.JWKS = tenant.Purged, slug.String(), nil, nil, "", "", ""
@@ -229,4 +228,15 @@ func (c *Catalog) purge(ctx context.Context, slug tenant.Slug) error {
 		return fmt.Errorf("purging tenant %q: %w", slug, err)
 	}
 	return nil
+}
+
+// forget deletes all that the catalog knows of a tenant besides its record: what
+// is left would be the next one's of that slug.
+func forget(ctx context.Context, tx sqldb.Conn, slug tenant.Slug) error {
+	for _, table := range []string{"api_keys", "tenant_tokens", "tenant_users", "tenant_config", "outbox", "onboarding_steps", "onboardings", "moves", "idempotency_keys", "host_claims"} {
+		if err := sqldb.Exec(ctx, tx, `DELETE FROM `+table+` WHERE slug = $1`, slug.String()); err != nil {
+			return err
+		}
+	}
+	return sqldb.Exec(ctx, tx, `DELETE FROM schema_status WHERE place = $1`, slug.String())
 }

@@ -26,13 +26,14 @@ const (
 // locked runs f while holding a named lock on the catalog. The lock is a row,
 // the same on every engine. When its holder dies, a process on the same
 // machine takes it over at once, and any other after leaseTime at most. When
-// the lease cannot be renewed in time, f's context ends.
+// the lease cannot be renewed in time, f's context ends; and whatever f writes with
+// its context is refused once somebody else has the lock (see fence.go).
 func (c *Catalog) locked(ctx context.Context, name string, f func(context.Context) error) (err error) {
 	holder, err := c.lock(ctx, name)
 	if err != nil {
 		return err
 	}
-	held, cancel := context.WithCancelCause(ctx)
+	held, cancel := context.WithCancelCause(withLease(ctx, name, holder))
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

@@ -186,7 +186,7 @@ func (m *migration) one(ctx context.Context, p Place) {
 }
 
 func (c *Catalog) recordPlace(ctx context.Context, p Place) error {
-	return c.db.Update(ctx, func(tx sqldb.Conn) error {
+	return c.write(ctx, func(tx sqldb.Conn) error {
 		return sqldb.Exec(ctx, tx, `INSERT INTO schema_status (place, version, failure, updated_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (place) DO UPDATE SET version = $2, failure = $3, updated_at = $4`,
 			p.Name, p.Version, p.Failure[:min(len(p.Failure), 1000)], c.now().UnixMicro())

@@ -15,10 +15,6 @@ import (
 // ErrDiffers means that a copy is not what was copied. The move was undone.
 var ErrDiffers = errors.New("the copy differs from the original")
 
-// loadBatch is the number of rows that one transaction copies: other tenants'
-// writes wait no longer than that takes.
-const loadBatch = 200
-
 // Move brings a tenant's data from its place to another, while reads go on and
 // other tenants notice nothing: writes of this tenant are stopped, the rows
 // copied, counts and checksums compared, requests led to the new place, and
@@ -66,7 +62,7 @@ func (c *Catalog) move(ctx context.Context, slug tenant.Slug, to petstore.Isolat
 		// The undoing must not be cut off by what cut off the move.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		switched, end := c.resumeMove(undo, slug, from, to)
+		switched, end := c.resumeMove(undo, slug)
 		if switched {
 			return end // only the answer was lost
 		}
@@ -77,14 +73,16 @@ func (c *Catalog) move(ctx context.Context, slug tenant.Slug, to petstore.Isolat
 }
 
 func (c *Catalog) copyAndSwitch(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) error {
-	if err := c.storage.Freeze(ctx, slug, from); err != nil {
+	err := c.step(ctx, "freezing", func(ctx context.Context, _ sqldb.Conn) error { return c.storage.Freeze(ctx, slug, from) })
+	if err != nil {
 		return err
 	}
 	c.crash("move frozen")
-	if err := c.storage.Remove(ctx, slug, to); err != nil { // what an earlier move may have left
+	if err := c.removePlace(ctx, slug, to); err != nil { // what an earlier move may have left
 		return err
 	}
-	if err := c.storage.CreateFrozen(ctx, slug, to); err != nil {
+	err = c.step(ctx, "creating", func(ctx context.Context, _ sqldb.Conn) error { return c.storage.CreateFrozen(ctx, slug, to) })
+	if err != nil {
 		return err
 	}
 	original, err := c.copyRows(ctx, slug, from, to)
@@ -104,6 +102,7 @@ func (c *Catalog) copyAndSwitch(ctx context.Context, slug tenant.Slug, from, to 
 			return err
 		}
 	}
+	c.crash("before switching")
 	return c.change(ctx, func(tx sqldb.Conn) error {
 		t, err := getTenant(ctx, tx, slug)
 		if err != nil {
@@ -122,29 +121,13 @@ func (c *Catalog) copyAndSwitch(ctx context.Context, slug tenant.Slug, from, to 
 }
 
 func (c *Catalog) copyRows(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) (sum, error) {
-	total := newSummer()
-	var batch []petstore.Pet
-	flush := func() error {
-		pets := batch
-		batch = nil
-		return c.storage.Load(ctx, slug, to, func(add func(petstore.Pet) error) error {
-			for _, p := range pets {
-				if err := add(p); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
+	total, copied := newSummer(), loader{catalog: c, slug: slug, to: to}
 	err := c.storage.Rows(ctx, slug, from, func(p petstore.Pet) error {
 		total.add(toRow(p).line())
-		if batch = append(batch, p); len(batch) < loadBatch {
-			return nil
-		}
-		return flush()
+		return copied.add(ctx, p)
 	})
-	if err == nil && len(batch) > 0 {
-		err = flush()
+	if err == nil {
+		err = copied.flush(ctx)
 	}
 	return total.sum(), err
 }
@@ -169,24 +152,30 @@ func (c *Catalog) finishMove(ctx context.Context, slug tenant.Slug, from, to pet
 	case <-ctx.Done():
 		return ctx.Err() // ResumeMoves goes on
 	}
-	if err := c.storage.Thaw(ctx, slug, to); err != nil {
+	if err := c.thaw(ctx, slug, to); err != nil {
 		return err
 	}
 	c.crash("move thawed")
-	if err := c.storage.Remove(ctx, slug, from); err != nil {
+	if err := c.removePlace(ctx, slug, from); err != nil {
 		return err
 	}
 	return c.endMove(ctx, slug, to)
+}
+
+func (c *Catalog) thaw(ctx context.Context, slug tenant.Slug, i petstore.Isolation) error {
+	return c.step(ctx, "thawing", func(ctx context.Context, _ sqldb.Conn) error { return c.storage.Thaw(ctx, slug, i) })
 }
 
 // resumeMove finishes a move that was switched and undoes one that was not,
 // and reports which. The commit of the switch may still be under way when its
 // answer is lost: writing to the move's row waits for it, so that what is read
 // then stays true.
-func (c *Catalog) resumeMove(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) (switched bool, err error) {
+func (c *Catalog) resumeMove(ctx context.Context, slug tenant.Slug) (switched bool, err error) {
+	var from, to petstore.Isolation
 	var state string
-	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
-		return tx.QueryRowContext(ctx, `UPDATE moves SET state = state WHERE slug = $1 RETURNING state`, slug.String()).Scan(&state)
+	c.crash("before resuming")
+	err = c.write(ctx, func(tx sqldb.Conn) error {
+		return tx.QueryRowContext(ctx, `UPDATE moves SET state = state WHERE slug = $1 RETURNING source, target, state`, slug.String()).Scan(&from, &to, &state)
 	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -200,10 +189,10 @@ func (c *Catalog) resumeMove(ctx context.Context, slug tenant.Slug, from, to pet
 }
 
 func (c *Catalog) undoMove(ctx context.Context, slug tenant.Slug, from, to petstore.Isolation) error {
-	if err := c.storage.Remove(ctx, slug, to); err != nil {
+	if err := c.removePlace(ctx, slug, to); err != nil {
 		return err
 	}
-	if err := c.storage.Thaw(ctx, slug, from); err != nil {
+	if err := c.thaw(ctx, slug, from); err != nil {
 		return err
 	}
 	return c.endMove(ctx, slug, from)
@@ -211,7 +200,8 @@ func (c *Catalog) undoMove(ctx context.Context, slug tenant.Slug, from, to petst
 
 // endMove forgets the move; at is where the tenant is now.
 func (c *Catalog) endMove(ctx context.Context, slug tenant.Slug, at petstore.Isolation) error {
-	return c.db.Update(ctx, func(tx sqldb.Conn) error {
+	c.crash("before ending")
+	return c.write(ctx, func(tx sqldb.Conn) error {
 		if at == petstore.Shared {
 			if err := sqldb.Exec(ctx, tx, `DELETE FROM schema_status WHERE place = $1`, slug.String()); err != nil {
 				return err
@@ -219,46 +209,4 @@ func (c *Catalog) endMove(ctx context.Context, slug tenant.Slug, at petstore.Iso
 		}
 		return sqldb.Exec(ctx, tx, `DELETE FROM moves WHERE slug = $1`, slug.String())
 	})
-}
-
-// ResumeMoves finishes moves that were cut off after the switch, undoes those
-// that were cut off before it, and returns how many.
-func (c *Catalog) ResumeMoves(ctx context.Context) (resumed int, err error) {
-	type cutOff struct {
-		slug     tenant.Slug
-		from, to petstore.Isolation
-	}
-	var list []cutOff
-	err = c.db.View(ctx, func(tx sqldb.Conn) error {
-		return sqldb.Each(ctx, tx, func(scan sqldb.Scan) error {
-			var m cutOff
-			var slug string
-			err := scan(&slug, &m.from, &m.to)
-			if err == nil {
-				m.slug, err = tenant.ParseSlug(slug)
-			}
-			if err != nil {
-				c.log.Warn("move left out, its row is not readable", "tenant", slug, "error", err.Error())
-				return nil
-			}
-			list = append(list, m)
-			return nil
-		}, `SELECT slug, source, target FROM moves ORDER BY slug`)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("looking for moves that were cut off: %w", err)
-	}
-	for _, m := range list {
-		one := c.lockedTenant(ctx, m.slug, func(ctx context.Context) error {
-			_, err := c.resumeMove(ctx, m.slug, m.from, m.to)
-			return err
-		})
-		switch {
-		case one == nil:
-			resumed++
-		case !errors.Is(one, ErrBusy):
-			err = errors.Join(err, fmt.Errorf("resuming the move of tenant %q: %w", m.slug, one))
-		}
-	}
-	return resumed, err
 }

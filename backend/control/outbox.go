@@ -48,7 +48,7 @@ func (c *Catalog) welcome(ctx context.Context, o onboarding) error {
 		"Exchange it within seven days, once, by POST " + site + "/api/token.", "",
 	}, "\n")
 	now := c.now()
-	return c.db.Update(ctx, func(tx sqldb.Conn) error {
+	return c.write(ctx, func(tx sqldb.Conn) error {
 		return sqldb.Exec(ctx, tx, `INSERT INTO outbox (id, slug, kind, recipient, subject, body, created_at, next_at)
 			VALUES ($1, $2, 'welcome', $3, $4, $5, $6, $6) ON CONFLICT (slug, kind) DO NOTHING`,
 			petstore.NewID(now), o.Slug.String(), o.adminEmail, "Welcome to your pet store", body, now.UnixMicro())
@@ -73,7 +73,7 @@ func (c *Catalog) Deliver(ctx context.Context, to Sender) (sent int, err error) 
 			return sent, errors.Join(err, takeErr)
 		}
 		sendErr := to.Send(ctx, m)
-		recordErr := c.db.Update(ctx, func(tx sqldb.Conn) error {
+		recordErr := c.write(ctx, func(tx sqldb.Conn) error {
 			if sendErr == nil {
 				return sqldb.Exec(ctx, tx, `UPDATE outbox SET sent_at = $2, body = '', failure = '' WHERE id = $1`, m.ID, c.now().UnixMicro())
 			}
@@ -99,7 +99,7 @@ func (c *Catalog) Deliver(ctx context.Context, to Sender) (sent int, err error) 
 const takeLease = 2 * time.Minute
 
 func (c *Catalog) takeMail(ctx context.Context) (m Mail, attempts int, found bool, err error) {
-	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
+	err = c.write(ctx, func(tx sqldb.Conn) error {
 		now := c.now()
 		return sqldb.Each(ctx, tx, func(scan sqldb.Scan) error {
 			var created int64

@@ -81,7 +81,7 @@ func (c *Catalog) Revoke(ctx context.Context, r Revocation) (Revocation, error) 
 	}
 	r.Before, r.Until = sqldb.Time(sqldb.Micros(r.Before)), sqldb.Time(sqldb.Micros(r.Until))
 	kind, value := r.row()
-	err := c.db.Update(ctx, func(tx sqldb.Conn) (err error) {
+	err := c.write(ctx, func(tx sqldb.Conn) (err error) {
 		// What has served its time goes, so that the list does not grow for ever.
 		if err := sqldb.Exec(ctx, tx, `DELETE FROM revocations WHERE until <> 0 AND until < $1`, now.Add(-time.Hour).UnixMicro()); err != nil {
 			return err
@@ -121,7 +121,7 @@ func (c *Catalog) Unrevoke(ctx context.Context, id string) error {
 	if !petstore.ValidID(id) {
 		return ErrNoCredential
 	}
-	err := c.db.Update(ctx, func(tx sqldb.Conn) error {
+	err := c.write(ctx, func(tx sqldb.Conn) error {
 		r, err := scanRevocation(tx.QueryRowContext(ctx, `DELETE FROM revocations WHERE id = $1 RETURNING `+revocationColumns, id).Scan)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNoCredential

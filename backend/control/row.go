@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"hash"
 	"time"
 
@@ -44,6 +45,25 @@ func (r row) pet() petstore.Pet {
 		p.DeletedAt = time.UnixMicro(r.DeletedAt).UTC()
 	}
 	return p
+}
+
+// clockSkew is how far another machine's clock may be ahead, generously: a clock
+// that was set wrongly once must not make an archive useless.
+const clockSkew = 366 * 24 * time.Hour
+
+// checkTimes refuses times that no store has written: before 1970, or far in the
+// future. One beyond the year 9999 could not even be listed.
+func (r row) checkTimes(now time.Time) error {
+	last := now.Add(clockSkew).UnixMicro()
+	for _, at := range []struct {
+		name       string
+		value, min int64
+	}{{"created_at", r.CreatedAt, 1}, {"updated_at", r.UpdatedAt, 1}, {"deleted_at", r.DeletedAt, 0}} {
+		if at.value < at.min || at.value > last {
+			return fmt.Errorf("reading %s %d: expected microseconds since 1970, and no time far in the future", at.name, at.value)
+		}
+	}
+	return nil
 }
 
 // line is the row as one line of JSON.

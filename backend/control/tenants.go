@@ -65,7 +65,9 @@ func (c *Catalog) checkNew(n New) (Tenant, error) {
 	switch {
 	case err != nil:
 		bad.Add("slug", "%s", reason(err))
-	case looksReserved(slug):
+	case c.reserved[n.Slug]:
+		bad.Add("slug", "the word is reserved")
+	case c.looksReserved(slug):
 		bad.Add("slug", "the name looks like a reserved word")
 	}
 	if n.Name == "" {
@@ -84,7 +86,7 @@ func (c *Catalog) checkNew(n New) (Tenant, error) {
 		}
 	}
 	checkEmail(&bad, n.AdminEmail)
-	checkUpstreams(&bad, &n.Upstreams)
+	c.checkUpstreams(&bad, &n.Upstreams)
 	t.Upstreams = n.Upstreams
 	t.Slug, t.Name, t.Plan, t.Isolation, t.Status = slug, n.Name, plan, isolation, tenant.Provisioning
 	return t, bad.Err()

@@ -53,7 +53,7 @@ func (c *Catalog) createAdmin(ctx context.Context, o onboarding) error {
 		return err
 	}
 	now := c.now()
-	return c.db.Update(ctx, func(tx sqldb.Conn) error {
+	return c.write(ctx, func(tx sqldb.Conn) error {
 		err := sqldb.Exec(ctx, tx, `INSERT INTO tenant_users (id, slug, email, role, created_at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT DO NOTHING`, "usr_"+strings.TrimPrefix(o.ID, "tnt_"), o.Slug.String(), o.adminEmail, petstore.RoleAdmin, now.UnixMicro())
 		if err != nil {
@@ -70,7 +70,7 @@ func (c *Catalog) createAdmin(ctx context.Context, o onboarding) error {
 // it at once: one of them gets [ErrToken].
 func (c *Catalog) Redeem(ctx context.Context, slug tenant.Slug, setup string) (k Key, text string, err error) {
 	now := c.now().UTC()
-	err = c.db.Update(ctx, func(tx sqldb.Conn) error {
+	err = c.write(ctx, func(tx sqldb.Conn) error {
 		var user, email, role string
 		err := tx.QueryRowContext(ctx, `UPDATE tenant_tokens SET used_at = $3
 			WHERE hash = $1 AND slug = $2 AND kind = 'setup' AND used_at = 0 AND expires_at > $3 RETURNING user_id`,

@@ -199,3 +199,17 @@ func TestOperatorGivesATenantBackendsOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestAnUpstreamThatTheGatewayWouldNotDialIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.setUp("initech")
+	for _, address := range []string{"127.0.0.1:2019", "[::1]:2019", "localhost:9000", "0.0.0.0:80", "169.254.169.254:80", "[::ffff:7f00:1]:80", "metadata.google.internal:80"} {
+		t.Run(address, func(t *testing.T) {
+			a := w.expect(400, w.do("PATCH", "/api/admin/tenants/initech", `{"upstreams":["10.0.0.1:80","`+address+`"]}`, operator))
+			if !strings.Contains(a.body, "upstreams[1]") {
+				t.Errorf("got %s, expected the place in the list", a.body)
+			}
+			w.expect(400, w.do("POST", "/api/admin/tenants", `{"slug":"hooli","upstreams":["`+address+`"]}`, operator))
+		})
+	}
+}

@@ -23,8 +23,16 @@ func backUp(ctx context.Context, from, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if _, err := db.write.ExecContext(ctx, `VACUUM INTO $1`, to); err != nil {
-		return Classify(err)
+	// It is made here, since SQLite would let others read it.
+	if err := makeFile(to); err != nil {
+		return err
+	}
+	_, err = db.write.ExecContext(ctx, `VACUUM INTO $1`, to)
+	if err == nil {
+		err = db.check() // or it may be half of one file and half of another's log
+	}
+	if err != nil {
+		return errors.Join(Classify(err), os.Remove(to))
 	}
 	if err := CheckIntegrity(ctx, to); err != nil {
 		return errors.Join(err, os.Remove(to))
@@ -33,7 +41,7 @@ func backUp(ctx context.Context, from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Chmod(0o600), f.Sync(), f.Close())
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // CheckIntegrity runs SQLite's own check over a file.

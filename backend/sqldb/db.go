@@ -34,12 +34,13 @@ type DB struct {
 	// connection, since the file takes one writer at a time and waiting in Go
 	// is fairer than waiting for the file's lock.
 	write, read *sql.DB
+	check       func() error // asked in every transaction; nil on Postgres
 }
 
 // View runs f in a transaction that only reads. Errors are in the vocabulary
 // of [Classify].
 func (db *DB) View(ctx context.Context, f func(Conn) error) error {
-	return run(ctx, db.read, db.Engine, false, Setup{}, f)
+	return db.run(ctx, db.read, false, Setup{}, f)
 }
 
 // Update runs f in a transaction that may write and commits it when f returns
@@ -47,27 +48,30 @@ func (db *DB) View(ctx context.Context, f func(Conn) error) error {
 // fail for having read before. On Postgres the isolation level is READ
 // COMMITTED: statements that read and then write lock what they read.
 func (db *DB) Update(ctx context.Context, f func(Conn) error) error {
-	return run(ctx, db.write, db.Engine, true, Setup{}, f)
+	return db.run(ctx, db.write, true, Setup{}, f)
 }
 
 // Setup prepares a connection for one transaction and clears it afterwards.
-// Each part is SQL text, or empty.
+// Each text is SQL, or empty.
 type Setup struct {
 	// Before runs before the transaction begins, After when it has ended.
 	Before, After string
 	// Inside runs first in the transaction: one or more statements, each
 	// begun by a semicolon, sent together with BEGIN.
 	Inside string
+	// Check, unless it is nil, is asked inside the transaction before anything
+	// else is done there.
+	Check func() error
 }
 
 // ViewWith is View with a prepared connection.
 func (db *DB) ViewWith(ctx context.Context, s Setup, f func(Conn) error) error {
-	return run(ctx, db.read, db.Engine, false, s, f)
+	return db.run(ctx, db.read, false, s, f)
 }
 
 // UpdateWith is Update with a prepared connection.
 func (db *DB) UpdateWith(ctx context.Context, s Setup, f func(Conn) error) error {
-	return run(ctx, db.write, db.Engine, true, s, f)
+	return db.run(ctx, db.write, true, s, f)
 }
 
 // Pool returns the pool that writes, for tools that need a *sql.DB.
@@ -95,8 +99,14 @@ const cleanupTimeout = 5 * time.Second
 // run is the one place where a transaction begins and ends. The connection
 // goes back to its pool only when every step of clearing it succeeded: a
 // connection that may still carry a tenant is closed instead.
-func run(ctx context.Context, pool *sql.DB, e Engine, write bool, s Setup, f func(Conn) error) error {
-	conn, err := start(ctx, pool, e, write, s)
+//
+// Whether the file is still the right one is asked inside the transaction, so
+// that a connection that was made a moment ago is no exception.
+func (db *DB) run(ctx context.Context, pool *sql.DB, write bool, s Setup, f func(Conn) error) error {
+	if outer, _ := ctx.Value(heldKey{}).(held); write && outer.db == db {
+		return db.join(ctx, outer.conn, s, f)
+	}
+	conn, err := start(ctx, pool, db.Engine, write, s)
 	if err != nil {
 		return err
 	}
@@ -110,14 +120,27 @@ func run(ctx context.Context, pool *sql.DB, e Engine, write bool, s Setup, f fun
 		}
 		release(conn, clean)
 	}()
-	if err := f(conn); err != nil {
-		return Classify(err)
+	if err := db.do(conn, s, f); err != nil {
+		return err
 	}
 	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
 		return Classify(fmt.Errorf("committing: %w", err))
 	}
 	ended = true
 	return nil
+}
+
+// do is what happens inside of a transaction.
+func (db *DB) do(conn Conn, s Setup, f func(Conn) error) error {
+	for _, check := range []func() error{db.check, s.Check} {
+		if check == nil {
+			continue
+		}
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return Classify(f(conn))
 }
 
 // start returns a connection inside a prepared transaction. A connection that

@@ -27,12 +27,13 @@ type SQLiteOptions struct {
 	MustExist bool
 }
 
-// OpenSQLite opens the database file at path, made with mode 0640 when it is
+// OpenSQLite opens the database file at path, made with mode 0600 when it is
 // missing, in WAL mode.
 //
 // A commit is on disk before it is acknowledged (synchronous=FULL). Every
 // setting is in the DSN, so that no connection of the pool can lack one. An
-// error names the file.
+// error names the file. Once another file is in its place, every transaction
+// is refused with [ErrReplaced].
 func OpenSQLite(ctx context.Context, path string, o SQLiteOptions) (*DB, error) {
 	db, err := openSQLite(ctx, path, o)
 	if err != nil {
@@ -46,18 +47,13 @@ func openSQLite(ctx context.Context, path string, o SQLiteOptions) (*DB, error) 
 	if err != nil {
 		return nil, err
 	}
-	flags := os.O_RDWR
 	if !o.MustExist {
-		flags |= os.O_CREATE
-	}
-	f, err := os.OpenFile(abs, flags, 0o640)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+		if err := makeFile(abs); err != nil {
+			return nil, Classify(err)
 		}
-		return nil, Classify(err)
 	}
-	if err := f.Close(); err != nil {
+	id, err := FileAt(abs)
+	if err != nil {
 		return nil, err
 	}
 	if o.Readers == 0 {
@@ -77,7 +73,7 @@ func openSQLite(ctx context.Context, path string, o SQLiteOptions) (*DB, error) 
 	}
 	read.SetMaxOpenConns(o.Readers)
 	read.SetMaxIdleConns(o.Readers)
-	db := &DB{Engine: SQLite, write: write, read: read}
+	db := &DB{Engine: SQLite, write: write, read: read, check: func() error { return id.StillAt(abs) }}
 	// The writer goes first: it turns WAL on, which a reader cannot.
 	if err := write.PingContext(ctx); err != nil {
 		return nil, errors.Join(Classify(err), db.Close())
@@ -85,10 +81,27 @@ func openSQLite(ctx context.Context, path string, o SQLiteOptions) (*DB, error) 
 	return db, nil
 }
 
+// makeFile makes an empty file that only its owner may read, if there is none.
+// One that is there is not even opened: closing it again would take the locks of
+// SQLite's own connections in this process with it, and another process would
+// then believe that it is the last one, and remove the log under them
+// (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // SQLiteDSN is the data source name of a file, its path escaped.
 func SQLiteDSN(path string, cacheKiB int, readOnly bool) string {
 	q := sqliteSettings(cacheKiB)
 	q.Add("_journal_mode", "WAL")
+	q.Add("mode", "rw") // a connection made later does not make a file that is gone
 	if readOnly {
 		q.Set("_query_only", "1")
 	}

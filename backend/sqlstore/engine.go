@@ -2,6 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
 	"github.com/caddy-tenancy/caddy-tenancy/backend/sqldb"
@@ -53,6 +56,10 @@ type place struct {
 	engine    engine
 	isolation petstore.Isolation
 	handles   *handles // of the tenants' own databases
+	// seen holds whose tables were seen in the version needed: the tenant, or
+	// the zero slug for those that all share. Versions only grow while a program
+	// runs, and a place that another process made anew is looked at again.
+	seen sync.Map
 }
 
 func newPlace(e engine, i petstore.Isolation, most int) *place {
@@ -71,11 +78,35 @@ func (p *place) update(ctx context.Context, t tenant.Slug, f func(sqldb.Conn) er
 	return p.with(ctx, t, func(db *sqldb.DB) error { return db.UpdateWith(ctx, p.engine.in(p.isolation, t), f) })
 }
 
+// key is what tables are told apart by within the place.
+func (p *place) key(t tenant.Slug) tenant.Slug {
+	if p.shared() {
+		return tenant.Slug{}
+	}
+	return t
+}
+
+// with runs f on the database that holds t's tables. When another process has
+// removed that and made it anew, by a move there and back, it is opened again: f
+// has not been run then.
 func (p *place) with(ctx context.Context, t tenant.Slug, f func(*sqldb.DB) error) (err error) {
-	if p.isolation == petstore.Database {
-		err = p.handles.with(ctx, t, f)
-	} else {
-		err = f(p.engine.pool(p.isolation))
+	const tries = 3
+	for range tries {
+		if p.isolation == petstore.Database {
+			err = p.handles.with(ctx, t, f)
+		} else {
+			err = f(p.engine.pool(p.isolation))
+		}
+		if p.shared() || !errors.Is(err, sqldb.ErrReplaced) {
+			break
+		}
+		p.seen.Delete(t)
+	}
+	if errors.Is(err, sqldb.ErrNoTable) {
+		// Only an older program, which made the place anew, can have left out
+		// what was seen there before.
+		p.seen.Delete(p.key(t))
+		return fmt.Errorf("%w: %w", petstore.ErrBehind, err)
 	}
 	if err != nil && !p.shared() && p.engine.gone(err, p.isolation, t) {
 		return petstore.ErrNoTenant
@@ -85,6 +116,7 @@ func (p *place) with(ctx context.Context, t tenant.Slug, f func(*sqldb.DB) error
 
 // drop removes t's tables, when no request uses them any more.
 func (p *place) drop(ctx context.Context, t tenant.Slug) error {
+	p.seen.Delete(t)
 	if err := p.handles.forget(ctx, t); err != nil {
 		return err
 	}

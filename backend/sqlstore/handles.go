@@ -60,7 +60,13 @@ func (h *handles) with(ctx context.Context, t tenant.Slug, f func(*sqldb.DB) err
 		h.mu.Unlock()
 		return got.err
 	}
-	return f(got.db)
+	err = f(got.db)
+	if errors.Is(err, sqldb.ErrReplaced) {
+		h.mu.Lock()
+		h.remove(got) // it is closed after its last user, and nobody finds it again
+		h.mu.Unlock()
+	}
+	return err
 }
 
 // acquire finds t's handle, or makes one when there is room.

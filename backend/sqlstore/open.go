@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
@@ -68,7 +67,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{seen: &sync.Map{}, route: o.Route, engine: o.DB.Engine, sql: petStatements, target: target, now: o.Now, close: e.close,
+	s := &Store{route: o.Route, engine: o.DB.Engine, sql: petStatements, target: target, now: o.Now, close: e.close,
 		places: map[petstore.Isolation]*place{}}
 	s.sql.getForChange = s.sql.get
 	if s.engine == sqldb.Postgres {
@@ -147,7 +146,6 @@ func (s *Store) Remove(ctx context.Context, t tenant.Slug, i petstore.Isolation)
 			return sqldb.Exec(ctx, c, spaceDelete, t.String())
 		})
 	} else {
-		s.seen.Delete(keyOf(p, t))
 		err = p.drop(ctx, t)
 	}
 	if err != nil {

@@ -41,10 +41,13 @@ func newSQLite(main *sqldb.DB, dir string) (*sqlite, error) {
 	return &sqlite{main: main, empty: empty, dir: abs}, nil
 }
 
-// file is t's own file. A slug is safe as a file name by its grammar.
-func (e *sqlite) file(kind petstore.Isolation, t tenant.Slug) string {
-	return filepath.Join(e.dir, string(kind), t.String()+".db")
+// File is t's own file in the folder that [Options.Dir] names. A slug is safe as a
+// file name by its grammar.
+func File(dir string, i petstore.Isolation, t tenant.Slug) string {
+	return filepath.Join(dir, string(i), t.String()+".db")
 }
+
+func (e *sqlite) file(i petstore.Isolation, t tenant.Slug) string { return File(e.dir, i, t) }
 
 func (e *sqlite) pool(i petstore.Isolation) *sqldb.DB {
 	if i == petstore.Schema {
@@ -61,9 +64,12 @@ func (e *sqlite) in(i petstore.Isolation, t tenant.Slug) sqldb.Setup {
 	if i != petstore.Schema {
 		return sqldb.Setup{}
 	}
+	path := e.file(i, t)
+	file, _ := sqldb.FileAt(path) // one that is missing cannot be attached
 	// mode=rw does not make a file that is missing.
-	u := url.URL{Scheme: "file", OmitHost: true, Path: e.file(i, t), RawQuery: "mode=rw"}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: "mode=rw"}
 	return sqldb.Setup{
+		Check:  func() error { return file.StillAt(path) },
 		Before: `ATTACH '` + strings.ReplaceAll(u.String(), `'`, `''`) + `' AS tenant`,
 		After:  `DETACH tenant`,
 	}
@@ -119,7 +125,7 @@ func (e *sqlite) create(ctx context.Context, i petstore.Isolation, t tenant.Slug
 		return nil
 	}
 	path := e.file(i, t)
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return sqldb.Classify(fmt.Errorf("making the folder of tenants' files: %w", err))
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {

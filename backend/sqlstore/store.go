@@ -13,7 +13,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/caddy-tenancy/caddy-tenancy/backend/petstore"
@@ -40,10 +39,7 @@ type Store struct {
 	sql    statements
 	target int64 // the version that the statements need
 	now    func() time.Time
-	// seen holds whose tables were seen in the version needed. Versions only
-	// grow while a program runs: what was seen once stays true.
-	seen  *sync.Map
-	close func() error
+	close  func() error
 }
 
 // Pets implements [petstore.Store].
@@ -107,23 +103,10 @@ func (s *Store) place(i petstore.Isolation) (*place, error) {
 	return p, nil
 }
 
-// tables are one set of them: all tenants', or those of one.
-type tables struct {
-	place  *place
-	tenant tenant.Slug
-}
-
-func keyOf(p *place, t tenant.Slug) tables {
-	if p.shared() {
-		t = tenant.Slug{}
-	}
-	return tables{p, t}
-}
-
 // check makes sure that t has a space at p, in a version that the statements
 // understand, and on a write that it is not frozen.
 func (s *Store) check(ctx context.Context, c sqldb.Conn, p *place, t tenant.Slug, write bool) error {
-	if _, current := s.seen.Load(keyOf(p, t)); !current {
+	if _, current := p.seen.Load(p.key(t)); !current {
 		var version int64
 		err := c.QueryRowContext(ctx, schemaVersion).Scan(&version)
 		if errors.Is(sqldb.Classify(err), sqldb.ErrNoTable) {
@@ -135,7 +118,7 @@ func (s *Store) check(ctx context.Context, c sqldb.Conn, p *place, t tenant.Slug
 		if version < s.target {
 			return fmt.Errorf("%w: version %d, expected %d", petstore.ErrBehind, version, s.target)
 		}
-		s.seen.Store(keyOf(p, t), true)
+		p.seen.Store(p.key(t), true)
 	}
 	query := spaceState
 	if write && s.engine == sqldb.Postgres {

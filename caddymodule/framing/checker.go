@@ -17,8 +17,10 @@ const (
 	chunk
 	chunkEnd
 	trailerLine
-	// opaque is a connection that is not HTTP/1, or that the server will close for
-	// what it was sent.
+	// preface is behind the first line of HTTP/2, with which a connection begins.
+	preface
+	// opaque is a connection of HTTP/2, or one that the server will close for what it
+	// was sent.
 	opaque
 )
 
@@ -30,7 +32,7 @@ type Checker struct {
 
 	state state
 	fault Fault
-	// later says that a request line has been seen, after which there is no HTTP/2.
+	// later says that a line has been seen, after which there is no HTTP/2.
 	later bool
 
 	// The line at hand: its length so far, its beginning, and its end (with its CR,
@@ -39,15 +41,20 @@ type Checker struct {
 	line   [keep]byte
 	end    [len(version) + 1]byte
 
-	// open says that a head has begun and not ended. The others are what it says, or
-	// the last one said: it is not of HTTP/1.1, and has a Transfer-Encoding, a
-	// Content-Length, an Upgrade.
-	open, old, chunked, sized, upgrade bool
+	// What the head at hand says: it is not of HTTP/1.1, and has a Transfer-Encoding, a
+	// Content-Length.
+	old, chunked, sized bool
 
-	left uint64 // of the body, or of the chunk
+	left uint64 // of the body, of the chunk, or of the preface
 }
 
 const version = " HTTP/1.1"
+
+// The two parts of what a client begins HTTP/2 with (RFC 9113, section 3.4).
+const (
+	prefaceLine = "PRI * HTTP/2.0"
+	prefaceRest = "\r\nSM\r\n\r\n"
+)
 
 // Check takes the next bytes that the client sent, and returns how many of them
 // are in order: all, or those before the fault. After a fault there are none.
@@ -56,6 +63,8 @@ func (c *Checker) Check(p []byte) (good int) {
 		switch c.state {
 		case opaque:
 			return len(p)
+		case preface:
+			at += c.prefaceBytes(p[at:])
 		case body, chunk:
 			n := min(c.left, uint64(len(p)-at))
 			c.left -= n
@@ -79,9 +88,22 @@ func (c *Checker) Check(p []byte) (good int) {
 // Fault is why not all bytes were in order.
 func (c *Checker) Fault() Fault { return c.fault }
 
-// Upgrading reports whether the last complete head asks for another protocol. If it
-// is granted, what follows is no business of the Checker.
-func (c *Checker) Upgrading() bool { return c.upgrade && !c.open }
+// prefaceBytes takes bytes of the preface. The server takes a connection for HTTP/2 if
+// the whole of it is there, and only then what follows is none of HTTP/1.
+func (c *Checker) prefaceBytes(p []byte) int {
+	rest := prefaceRest[len(prefaceRest)-int(c.left):]
+	n := 0
+	for n < min(len(p), len(rest)) && p[n] == rest[n] {
+		n++
+	}
+	switch c.left -= uint64(n); {
+	case c.left == 0:
+		c.state = opaque
+	case n < len(p):
+		c.fault = OtherProtocol
+	}
+	return n
+}
 
 // lineBytes takes bytes of a line, up to its end at most, and returns how many of
 // them are in order.

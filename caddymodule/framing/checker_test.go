@@ -42,6 +42,11 @@ var faults = map[string]struct {
 	"bare LF after a size":           {get + "Transfer-Encoding: chunked\r\n\r\n1\nx\r\n", BareLF, "\nx\r\n"},
 	"bare LF after an extension":     {get + "Transfer-Encoding: chunked\r\n\r\n0;\n\r\n", BareLF, "\n\r\n"},
 	"folded trailer":                 {get + "Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n c\r\n\r\n", Folded, " c\r\n\r\n"},
+	"HTTP/2 with a header":           {"PRI * HTTP/2.0\r\nHost: a\r\n\r\n", OtherProtocol, "Host: a\r\n\r\n"},
+	"HTTP/2 that ends otherwise":     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\n", OtherProtocol, "\n"},
+	"HTTP/2 after an empty line":     {"\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", OtherProtocol, "\r\nSM\r\n\r\n"},
+	"HTTP/2 after a request":         {get + "\r\nPRI * HTTP/2.0\r\n\r\n", OtherProtocol, "\r\n"},
+	"OPTIONS *":                      {"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Asterisk, "Host: a\r\n\r\n"},
 	"in the second request":          {get + "\r\n" + get + "\n", BareLF, "\n"},
 	"behind a body":                  {get + "Content-Length: 2\r\n\r\n\n\n" + get + "\n", BareLF, "\n"},
 }
@@ -105,22 +110,6 @@ func TestHTTP2IsAFaultWhereItIsNotExpected(t *testing.T) {
 	text := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	if good := c.Check(text); c.Fault() != OtherProtocol || good != len("PRI * HTTP/2.0\r\n") {
 		t.Errorf("fault %q before %q", c.Fault(), text[good:])
-	}
-}
-
-func TestAnUpgradeIsToldFromTheNextRequest(t *testing.T) {
-	var c Checker
-	c.Check([]byte("GET / HTTP/1.1\r\nUpgrade: websocket\r\n"))
-	if c.Upgrading() {
-		t.Error("before the end of the head")
-	}
-	c.Check([]byte("\r\n"))
-	if !c.Upgrading() {
-		t.Error("not at the end of the head")
-	}
-	c.Check([]byte(get + "\r\n"))
-	if c.Upgrading() {
-		t.Error("after the next request")
 	}
 }
 

@@ -23,8 +23,12 @@ const (
 	// ShortLine is a first line that is too short for HTTP/1 (3). The server would wait
 	// for more of it, to tell HTTP/2 by.
 	ShortLine Fault = "short_line"
-	// OtherProtocol is HTTP/2 on a connection that is for HTTP/1 (RFC 9113, 3.3).
+	// OtherProtocol is HTTP/2 on a connection that is for HTTP/1 (RFC 9113, 3.3), or what
+	// begins like it and does not go on like it (3.4).
 	OtherProtocol Fault = "other_protocol"
+	// Asterisk is a request for the server as a whole, OPTIONS * (RFC 9110, 9.3.7): Go's
+	// server answers it before any module can count it.
+	Asterisk Fault = "asterisk"
 	// BadChunk is a chunk whose size or end is not what it must be (7.1).
 	BadChunk Fault = "bad_chunk"
 )

@@ -30,21 +30,27 @@ func (c *Checker) finish() {
 }
 
 func (c *Checker) beginHead() {
+	first := !c.later
+	c.later = true
 	if c.length == 0 {
 		return // old clients send an empty line too many; the server decides on that
 	}
-	if !c.later && bytes.Equal(c.begins(), []byte("PRI * HTTP/2.0")) {
-		if c.state = opaque; c.HTTP1 {
+	if bytes.Equal(c.begins(), []byte(prefaceLine)) {
+		if c.state, c.left = preface, uint64(len(prefaceRest)); c.HTTP1 || !first {
 			c.fault = OtherProtocol
 		}
+		return
+	}
+	if bytes.HasPrefix(c.begins(), []byte("OPTIONS * ")) {
+		c.fault = Asterisk
 		return
 	}
 	if c.length < len("M / HTTP/1.1") {
 		c.fault = ShortLine
 		return
 	}
-	c.state, c.later = headerLine, true
-	c.open, c.chunked, c.sized, c.upgrade, c.left = true, false, false, false, 0
+	c.state = headerLine
+	c.chunked, c.sized, c.left = false, false, 0
 	c.old = !bytes.Equal(c.end[:len(version)], []byte(version))
 }
 
@@ -60,8 +66,6 @@ func (c *Checker) header() {
 		c.contentLength(bytes.Trim(value, " \t"))
 	case is(name, "transfer-encoding"):
 		c.transferEncoding(bytes.Trim(value, " \t"))
-	case is(name, "upgrade"):
-		c.upgrade = true
 	}
 }
 
@@ -93,7 +97,6 @@ func (c *Checker) transferEncoding(value []byte) {
 }
 
 func (c *Checker) finishHead() {
-	c.open = false
 	switch {
 	case c.chunked:
 		c.state = chunkSize

@@ -2,7 +2,9 @@ package httpauth
 
 import (
 	"strconv"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -30,6 +32,8 @@ func Parse(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //	    issuer       <iss>
 //	    audience     <aud>
 //	    leeway       <duration>
+//	    max_lifetime <duration>
+//	    max_stale    <duration>
 //	    tenant_claim <name>
 //	    roles_claim  <name>
 //	    api_keys
@@ -60,6 +64,14 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if err := tenancy.DurationArg(d, &h.Leeway); err != nil {
 				return err
 			}
+		case option == "max_lifetime":
+			if err := longDuration(d, &h.MaxLifetime); err != nil {
+				return err
+			}
+		case option == "max_stale":
+			if err := longDuration(d, &h.MaxStale); err != nil {
+				return err
+			}
 		case option == "optional", option == "api_keys":
 			if d.NextArg() {
 				return d.ArgErr()
@@ -72,7 +84,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			h.OnForeign, _ = strconv.Atoi(status)
 		default:
-			return d.Errf("unknown option %q; expected jwks, key_file, secret, algorithms, issuer, audience, leeway, tenant_claim, roles_claim, api_keys, optional or on_foreign", option)
+			return d.Errf("unknown option %q; expected jwks, key_file, secret, algorithms, issuer, audience, leeway, max_lifetime, max_stale, tenant_claim, roles_claim, api_keys, optional or on_foreign", option)
 		}
 	}
 	sources := 0
@@ -84,6 +96,22 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if sources > 1 || (sources == 0 && !h.APIKeys) {
 		return d.Err("tenant_auth: expected exactly one of jwks, key_file and secret, or api_keys")
 	}
+	return nil
+}
+
+// longDuration reads the one argument of an option as a duration of more than 0 and at
+// most ten years, as in 720h or 30d.
+func longDuration(d *caddyfile.Dispenser, into *caddy.Duration) error {
+	var text string
+	option := d.Val()
+	if !d.AllArgs(&text) {
+		return d.Errf("%s: expected one duration, as in 24h", option)
+	}
+	v, err := caddy.ParseDuration(text)
+	if err != nil || v <= 0 || v > 10*365*24*time.Hour {
+		return d.Errf("%s: bad duration %q; expected more than 0, as in 24h", option, text)
+	}
+	*into = caddy.Duration(v)
 	return nil
 }
 

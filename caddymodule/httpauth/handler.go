@@ -60,6 +60,14 @@ type Handler struct {
 	// How far the clocks of issuer and gateway may be apart. Default: 30s.
 	Leeway caddy.Duration `json:"leeway,omitempty"`
 
+	// How long a token of the platform's issuer may live at most, from `iat` to `exp`.
+	// Default: 24h. A tenant's own issuer decides for itself.
+	MaxLifetime caddy.Duration `json:"max_lifetime,omitempty"`
+
+	// How old the keys may be when they could not be fetched or read; after that
+	// tokens get 503. Default: 24h.
+	MaxStale caddy.Duration `json:"max_stale,omitempty"`
+
 	// The claims with the slug or slugs of the user's tenants, and with the
 	// roles. Default: `tenant` and `roles`.
 	TenantClaim string `json:"tenant_claim,omitempty"`
@@ -102,6 +110,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if h.OnForeign != http.StatusNotFound && h.OnForeign != http.StatusForbidden {
 		return fmt.Errorf("tenant_auth: on_foreign %d; expected 404 or 403", h.OnForeign)
+	}
+	for option, text := range map[string]*string{
+		"issuer": &h.Issuer, "audience": &h.Audience, "tenant_claim": &h.TenantClaim, "roles_claim": &h.RolesClaim,
+	} {
+		if err := tenancy.Replace("tenant_auth: "+option, text); err != nil {
+			return err
+		}
+	}
+	if h.MaxLifetime < 0 || h.MaxStale < 0 {
+		return errors.New("tenant_auth: max_lifetime and max_stale: expected positive durations")
 	}
 	there, err := h.app.OpenCredentials()
 	if err != nil {

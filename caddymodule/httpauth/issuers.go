@@ -54,22 +54,26 @@ func (h *Handler) openIssuers(repl *caddy.Replacer) error {
 	if err != nil {
 		return err
 	}
-	key += fmt.Sprintf(" %s %q", text, h.Issuer)
+	key += fmt.Sprintf(" %s %q %v %q", text, h.Issuer, h.MaxLifetime, h.app.AllowDial)
 	if list, listKey := h.app.DenyList(); list != nil {
 		options.Denied = list
 		key += " " + listKey
 	}
+	allowed := h.app.DialPolicy()
 	h.issuers, err = shared.Hold("issuers "+key, func() (*issuers, error) {
 		var platform *auth.Verifier
 		if source != nil {
 			o := options
-			o.Keys, o.Issuer, o.CacheSize = source, h.Issuer, 0
+			o.Keys, o.Issuer, o.CacheSize, o.MaxLifetime = source, h.Issuer, 0, time.Duration(h.MaxLifetime)
 			var err error
 			if platform, err = auth.NewVerifier(o); err != nil {
 				return nil, err
 			}
 		}
-		return &issuers{auth.NewIssuers(auth.IssuersOptions{Platform: platform, Own: options}), platform}, nil
+		fetch := func(url string) (auth.Fetcher, error) {
+			return auth.HTTPFetcher(url, auth.HTTPOptions{Allowed: allowed.Check, Control: allowed.Control})
+		}
+		return &issuers{auth.NewIssuers(auth.IssuersOptions{Platform: platform, Own: options, Fetcher: fetch}), platform}, nil
 	})
 	return err
 }
@@ -103,11 +107,11 @@ func (h *Handler) source(repl *caddy.Replacer) (auth.KeySource, string, error) {
 	default:
 		return nil, "", errors.New("expected exactly one of jwks URL, key_file PATH and secret, and none of them empty")
 	}
-	options := auth.RemoteOptions{}
+	options := auth.RemoteOptions{MaxStale: time.Duration(h.MaxStale)}
 	if file != "" {
 		options.Every = time.Second // a file is cheap to look at
 	}
-	h.keys, err = shared.Hold(fmt.Sprintf("keys %q %q", url, file), func() (*auth.Remote, error) {
+	h.keys, err = shared.Hold(fmt.Sprintf("keys %q %q %v", url, file, h.MaxStale), func() (*auth.Remote, error) {
 		return auth.OpenRemote(fetcher, options), nil
 	})
 	if err != nil {

@@ -35,6 +35,10 @@ type Handler struct {
 	// What one request costs. Default: 1.
 	Cost int64 `json:"cost,omitempty"`
 
+	// Let the upstream's own RateLimit and X-RateLimit fields through beside these.
+	// Default: these replace them, so that a client reads one number.
+	KeepUpstream bool `json:"keep_upstream_fields,omitempty"`
+
 	app *tenancy.App
 	log *zap.Logger
 }
@@ -95,7 +99,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	// Streams and upgrades hold their slot until they end.
 	defer decision.Slot.Release()
-	limit.WriteHeaders(w.Header(), policy, decision)
+	if h.KeepUpstream || !decision.Allowed {
+		limit.WriteHeaders(w.Header(), policy, decision)
+	}
 	switch {
 	case !decision.Allowed:
 		q.Decided(metrics.Refused)
@@ -107,6 +113,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		})
 	default:
 		q.Decided(metrics.Allowed)
+	}
+	if !h.KeepUpstream {
+		q.Limited(policy, decision)
 	}
 	return next.ServeHTTP(w, r)
 }
@@ -124,6 +133,7 @@ func Parse(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //
 //	tenant_rate_limit [<matcher>] {
 //	    cost <n>
+//	    keep_upstream_fields
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
@@ -138,8 +148,13 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 			h.Cost = cost
+		case "keep_upstream_fields":
+			if d.NextArg() {
+				return d.ArgErr()
+			}
+			h.KeepUpstream = true
 		default:
-			return d.Errf("unknown option %q; expected cost", d.Val())
+			return d.Errf("unknown option %q; expected cost or keep_upstream_fields", d.Val())
 		}
 	}
 	return nil

@@ -97,13 +97,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		identity.Strip(r, h.owned...)
 		return problem.Internal.Answer(w, r)
 	}
+	if p := unservable(r); p != nil {
+		return h.refuseUnservable(w, r, p)
+	}
 	if wait, tooMany := q.TooManyAttempts(start); tooMany {
 		identity.Strip(r, h.owned...)
 		h.app.Metrics().Rejected("guessing")
 		return tenancy.AnswerAttempts(w, r, wait)
-	}
-	if p := unservable(r); p != nil {
-		return h.refuseUnservable(w, r, p)
 	}
 	if misdirected(r) {
 		return h.refuseMisdirected(w, r)

@@ -15,6 +15,9 @@ var owned = []string{
 	"x-host", "x-http-host-override", "x-original-host", "x-original-url", "x-rewrite-url",
 }
 
+// ownToBackends is how many of owned, the first ones, are the gateway's own words.
+const ownToBackends = 4
+
 // Strip removes what a client sent under a name that only the gateway may
 // use: in any case, with "_" or "." for "-", any number of times; also every
 // further name in extra. It makes sure that a header injected later arrives:
@@ -32,6 +35,16 @@ func Strip(r *http.Request, extra ...string) {
 	keepConnectionOptions(r.Header)
 	delete(r.Header, "Trailer")
 	r.Trailer = nil
+}
+
+// StripAnswer removes from an answer what only the gateway may say to a backend: a
+// backend that echoes its request would show a client what it must not know.
+func StripAnswer(h http.Header) {
+	for name := range h {
+		if slices.ContainsFunc(owned[:ownToBackends], func(other string) bool { return sameName(name, other) }) {
+			delete(h, name)
+		}
+	}
 }
 
 func isOwned(name string, extra []string) bool {

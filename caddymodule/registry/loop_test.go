@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,11 +71,18 @@ func TestNowAndThenEverythingIsRead(t *testing.T) {
 // slow is a script whose Load takes its time.
 type slow struct {
 	*script
-	takes, waits time.Duration
+	takes atomic.Int64 // a time.Duration
+	waits time.Duration
+}
+
+func newSlow(takes, waits time.Duration, records ...Record) *slow {
+	s := &slow{script: newScript(records...), waits: waits}
+	s.takes.Store(int64(takes))
+	return s
 }
 
 func (s *slow) Load(ctx context.Context) ([]Record, error) {
-	time.Sleep(s.takes)
+	time.Sleep(time.Duration(s.takes.Load()))
 	return s.script.Load(ctx)
 }
 
@@ -93,7 +101,7 @@ func TestFullReadsArePaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				source := &slow{newScript(Record{Slug: "acme"}), test.takes, test.waits}
+				source := newSlow(test.takes, test.waits, Record{Slug: "acme"})
 				r := Open(Options{Source: source, Interval: 500 * time.Millisecond})
 				defer r.Close()
 				time.Sleep(time.Minute)
@@ -123,12 +131,12 @@ func TestFullReadsArePaced(t *testing.T) {
 // Who reads little may read at once.
 func TestASingleChangeDoesNotWaitForThePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		source := &slow{newScript(Record{Slug: "acme"}), 0, 0}
+		source := newSlow(0, 0, Record{Slug: "acme"})
 		source.changed = nil
 		r := Open(Options{Source: source, Interval: 100 * time.Millisecond})
 		defer r.Close()
 		time.Sleep(20 * time.Second)
-		source.takes = 50 * time.Millisecond
+		source.takes.Store(int64(50 * time.Millisecond))
 		for i := range 5 {
 			source.say(nil, Record{Slug: fmt.Sprint("t", i)})
 			time.Sleep(250 * time.Millisecond)

@@ -24,7 +24,7 @@ type Answer struct {
 	Prefix, Path, RawPath string
 	// Claimed lists everything the request named when a chain refuses it with
 	// [tenant.ErrConflict], [tenant.ErrNotFound] or [tenant.ErrInactive], or with
-	// [tenant.ErrMalformed] in another place. It is for the audit trail only.
+	// [tenant.ErrMalformed] in another place. It is for the audit log only.
 	Claimed []Claim
 }
 

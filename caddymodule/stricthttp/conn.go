@@ -1,11 +1,11 @@
 package stricthttp
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync/atomic"
 
@@ -29,9 +29,9 @@ type strictConn struct {
 	// and preface what it must send next on a connection that is for HTTP/2.
 	begun   bool
 	preface string
-	// offered says that the client's last request asks for another protocol, and
-	// unchecked that what the client sends is not HTTP/1.
-	offered, unchecked atomic.Bool
+	// unchecked says that what the client sends is not HTTP/1: the handshake agreed on
+	// HTTP/2, or the server has given the connection to a handler (see changed).
+	unchecked atomic.Bool
 }
 
 // refusedBytes are no part of a request to Go's server, wherever in a head or around a chunk
@@ -55,7 +55,6 @@ func (c *strictConn) Read(p []byte) (int, error) {
 		return c.expect(p[:n], err)
 	}
 	good := c.checker.Check(p[:n])
-	c.offered.Store(c.checker.Upgrading())
 	if good == n {
 		return n, err
 	}
@@ -103,12 +102,24 @@ func (c *strictConn) expect(p []byte, err error) (int, error) {
 	return len(p), err
 }
 
-// Write ends the checking at the answer that changes the protocol.
-func (c *strictConn) Write(p []byte) (int, error) {
-	if c.offered.Load() && bytes.HasPrefix(p, []byte("HTTP/1.1 101 ")) {
-		c.unchecked.Store(true)
+// clientAddr is a client's address, by which changed finds the connection: the server
+// knows it inside of wrappers of Caddy's, whose types are private.
+type clientAddr struct {
+	net.Addr
+
+	conn *strictConn
+}
+
+// RemoteAddr returns the client's address.
+func (c *strictConn) RemoteAddr() net.Addr { return clientAddr{c.Conn.RemoteAddr(), c} }
+
+// changed is told by the server what becomes of a connection. The checking ends where
+// the server gives the connection away, which is how protocols are changed: what goes
+// over it never says so reliably, since a body may look like the answer that does.
+func changed(conn net.Conn, state http.ConnState) {
+	if client, ok := conn.RemoteAddr().(clientAddr); ok && state == http.StateHijacked {
+		client.conn.unchecked.Store(true)
 	}
-	return c.Conn.Write(p)
 }
 
 // CloseWrite lets the server end an answer before the connection.

@@ -3,10 +3,12 @@ package stricthttp
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/metrics"
@@ -26,7 +28,8 @@ func init() { caddy.RegisterModule(new(StrictHTTP)) }
 //
 // Behind other wrappers it comes after `tls`, where there is something to read. What
 // counts is in [framing.Fault], and how often it came in a metric. HTTP/2, HTTP/3 and
-// what follows a 101 are not looked at.
+// what follows a change of the protocol, such as to WebSocket, are not looked at. That
+// the protocol changes is learned from the handshake and from the server.
 type StrictHTTP struct {
 	log     *zap.Logger
 	metrics *shared.Reference[*metrics.Metrics]
@@ -40,6 +43,11 @@ func (*StrictHTTP) CaddyModule() caddy.ModuleInfo {
 // Provision implements [caddy.Provisioner].
 func (s *StrictHTTP) Provision(ctx caddy.Context) error {
 	s.log = ctx.Logger()
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return errors.New("strict_http: expected to be a listener wrapper of an HTTP server")
+	}
+	server.RegisterConnState(changed)
 	var err error
 	s.metrics, err = metrics.Hold(ctx.GetMetricsRegistry())
 	return err

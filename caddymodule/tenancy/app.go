@@ -26,6 +26,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/dial"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/limit"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/attempts"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/lifetime"
@@ -66,6 +67,13 @@ type App struct {
 	// for every request until its count has gone down. `off` counts nothing.
 	Guesses string `json:"guesses,omitempty"`
 
+	// Where tenants' records may send the gateway, by `upstreams` and `jwks`: address
+	// ranges (`10.20.0.0/16`), addresses, host names and all names under a domain
+	// (`.backend.example`). Default: everything but this machine, link-local
+	// addresses, among which are the metadata services of clouds, and the names that
+	// mean one of these.
+	AllowDial []string `json:"allow_dial,omitempty"`
+
 	// How many tenants have metric series of their own; all further ones share
 	// the series `_other`. Default: 1000.
 	MaxTenantSeries int `json:"max_tenant_series,omitempty"`
@@ -82,6 +90,7 @@ type App struct {
 
 	source      SourceModule
 	plans       plans.Set
+	dial        dial.Policy
 	tenants     *shared.Reference[*tenantFeed]
 	streams     *shared.Reference[*lifetime.Streams]
 	credentials *shared.Reference[*credentialFeed] // nil without a source of them, or nobody who asks
@@ -123,6 +132,9 @@ func (a *App) Provision(ctx caddy.Context) (err error) {
 	}
 	if err := a.signer.configure(&a.Identity, a.plans.Fallback(), signsAlready()); err != nil {
 		return fmt.Errorf("tenancy: %w", err)
+	}
+	if a.dial, err = dial.New(a.AllowDial); err != nil {
+		return fmt.Errorf("tenancy: allow_dial: %w", err)
 	}
 	if a.metrics, err = metrics.Hold(ctx.GetMetricsRegistry()); err != nil {
 		return err
@@ -225,6 +237,9 @@ func signsAlready() bool {
 
 // Metrics are the counters of the process.
 func (a *App) Metrics() *metrics.Metrics { return a.metrics.Value }
+
+// DialPolicy says where tenants' records may send the gateway.
+func (a *App) DialPolicy() dial.Policy { return a.dial }
 
 // Policies are the plans of the configuration.
 func (a *App) Policies() plans.Set { return a.plans }

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/dial"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/attempts"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/plans"
 )
@@ -36,6 +37,7 @@ import (
 //	    }
 //	    audit <name> ...
 //	    guesses <limit>|off
+//	    allow_dial <range|address|name|.domain...>
 //	    max_tenant_series <n>
 //	}
 //
@@ -113,12 +115,19 @@ func (a *App) unmarshalOption(d *caddyfile.Dispenser, option string) (err error)
 		if _, err := attempts.Parse("tenancy: guesses", a.Guesses); err != nil {
 			return d.WrapErr(err)
 		}
+	case "allow_dial":
+		if a.AllowDial = d.RemainingArgs(); len(a.AllowDial) == 0 {
+			return d.Err("allow_dial: expected at least one range, address, name or .domain")
+		}
+		if _, err := dial.New(a.AllowDial); err != nil {
+			return d.WrapErr(err)
+		}
 	case "max_tenant_series":
 		var n int64
 		n, err = NumberArg(d, 1_000_000)
 		a.MaxTenantSeries = int(n)
 	default:
-		err = d.Errf("tenancy: unknown option %q; expected source, limiter, redis, plan, default_plan, identity_key, audit, guesses or max_tenant_series", option)
+		err = d.Errf("tenancy: unknown option %q; expected source, limiter, redis, plan, default_plan, identity_key, audit, guesses, allow_dial or max_tenant_series", option)
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/dial"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/limit"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/lifetime"
@@ -55,12 +56,12 @@ func (a *App) openTenants() error {
 		seed, goodAt = running.Current(), running.GoodAt()
 	}
 	used := false
-	a.tenants, err = shared.Hold("tenants "+key, func() (*tenantFeed, error) {
+	a.tenants, err = shared.Hold(fmt.Sprintf("tenants %s %q", key, a.AllowDial), func() (*tenantFeed, error) {
 		used = true
 		store := storage.NewSnapshots("tenants", name)
 		store.ReadFrom(a.ctx.Storage())
 		return &tenantFeed{source: name, store: store, Registry: registry.Open(registry.Options{
-			Source: source, Interval: interval, Check: checkRecord, Store: store, MaxStale: maxStale,
+			Source: source, Interval: interval, Check: checkRecord(a.dial), Store: store, MaxStale: maxStale,
 			Seed: seed, SeedGoodAt: goodAt,
 		})}, nil
 	})
@@ -80,20 +81,22 @@ func (a *App) openTenants() error {
 	return nil
 }
 
-// checkRecord says what is wrong with those of a tenant's fields that the registry
-// can't read.
-func checkRecord(t *tenant.Tenant) (faults []registry.Fault) {
-	if t.JWKS != "" {
-		if _, err := auth.HTTPFetcher(t.JWKS, auth.HTTPOptions{}); err != nil {
-			faults = append(faults, registry.Fault{Field: "jwks", Err: err})
+// checkRecord returns what says what is wrong with those of a tenant's fields that the
+// registry can't read.
+func checkRecord(allowed dial.Policy) func(*tenant.Tenant) []registry.Fault {
+	return func(t *tenant.Tenant) (faults []registry.Fault) {
+		if t.JWKS != "" {
+			if _, err := auth.HTTPFetcher(t.JWKS, auth.HTTPOptions{Allowed: allowed.Check}); err != nil {
+				faults = append(faults, registry.Fault{Field: "jwks", Err: err})
+			}
 		}
-	}
-	if t.Limits != "" {
-		if _, err := limit.Parse(t.Limits); err != nil {
-			faults = append(faults, registry.Fault{Field: "limits", Err: err})
+		if t.Limits != "" {
+			if _, err := limit.Parse(t.Limits); err != nil {
+				faults = append(faults, registry.Fault{Field: "limits", Err: err})
+			}
 		}
+		return faults
 	}
-	return faults
 }
 
 // pace returns the source's interval and max_stale, zero for its own.

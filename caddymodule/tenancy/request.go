@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/limit"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/lifetime"
@@ -31,6 +32,9 @@ type Request struct {
 	source string
 	prefix string
 	user   *auth.Principal
+
+	limits   *limit.Policy // nil as long as no limits have decided
+	decision limit.Decision
 
 	listed   *registry.Snapshot
 	series   *metrics.Series
@@ -122,12 +126,30 @@ func (q *Request) Serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	// The exchange is the writer of the answer. It is not from a pool: a writer that
 	// outlived its request would write into another tenant's answer.
 	x := &q.exchange
+	x.OnAnswer = q.onAnswer
 	end := x.Begin(w, r, q.tenant, q.listed, q.app.streams.Value, q.app.Tenants)
 	defer end()
 	// Also when an answer is broken off, which is a panic.
 	defer func() { q.series.Observe(x.Status(err), time.Since(start)) }()
-	return x.Finish(r, next.ServeHTTP(x, r))
+	err = x.Finish(r, next.ServeHTTP(x, r))
+	if err != nil && x.Status(nil) == 0 {
+		q.onAnswer(w.Header()) // an error route answers
+	}
+	return err
 }
+
+// onAnswer removes from an answer's header what a backend must not say.
+func (q *Request) onAnswer(h http.Header) {
+	identity.StripAnswer(h)
+	if q.limits != nil {
+		limit.StripHeaders(h)
+		limit.WriteHeaders(h, q.limits, q.decision)
+	}
+}
+
+// Limited notes the decision of the limits, whose fields the answer gets when it begins,
+// in the place of an upstream's: those would be a second number beside ours.
+func (q *Request) Limited(p *limit.Policy, d limit.Decision) { q.limits, q.decision = p, d }
 
 // WatchBody is called when directives may have put something around the body.
 func (q *Request) WatchBody(r *http.Request) { q.exchange.WatchBody(r) }

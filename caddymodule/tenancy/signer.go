@@ -30,7 +30,7 @@ type IdentityConfig struct {
 	// Who signs. Default: `caddy-tenancy`.
 	Issuer string `json:"issuer,omitempty"`
 
-	// How long a statement is good for, at least 2s. Default: 30s.
+	// How long a statement is good for, from 2s to 10m. Default: 30s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 }
 
@@ -62,8 +62,8 @@ func (k *keySigner) configure(c *IdentityConfig, fallback tenant.Plan, mustBeThe
 		}
 	}
 	k.config, k.fallback = *c, fallback
-	if ttl := time.Duration(c.TTL); ttl != 0 && ttl < 2*time.Second {
-		return fmt.Errorf("identity ttl %v; expected at least 2s", ttl)
+	if ttl := time.Duration(c.TTL); ttl != 0 && (ttl < 2*time.Second || ttl > identity.DefaultMaxTTL) {
+		return fmt.Errorf("identity ttl %v; expected at least 2s, and at most %v, which is what backends believe", ttl, identity.DefaultMaxTTL)
 	}
 	if c.Key == "" {
 		return nil

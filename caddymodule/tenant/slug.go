@@ -1,16 +1,13 @@
 package tenant
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // MaxSlugLen is the longest slug in bytes: the longest DNS label (RFC 1035,
 // section 2.3.4).
 const MaxSlugLen = 63
 
 // Slug is a tenant's public name: lower-case ASCII letters, digits and inner
-// hyphens, 1 to 63 bytes, no reserved word. That makes it safe, unescaped, as
+// hyphens, 1 to 63 bytes, no reserved word (reserved.txt). That makes it safe, unescaped, as
 // a host label, a file name, part of a schema name and a metric label.
 //
 // Only [ParseSlug] makes one. The zero value is no tenant. Slugs are
@@ -67,26 +64,6 @@ func (s *Slug) UnmarshalText(b []byte) error {
 	*s = slug
 	return nil
 }
-
-// reserved are names that a platform needs for itself, that mean something to
-// a database or a file system, or that an outsider could pass off as the
-// platform's.
-var reserved = func() map[string]bool {
-	words := strings.Fields(`
-		www admin administrator api app auth cdn mail static status support
-		assets billing blog dashboard docs ftp help imap internal login logout
-		ns ns1 ns2 oauth pop root security signup smtp sso system tenancy
-		tenant tenants test webmail well-known wpad autoconfig autodiscover
-		localhost local default public main temp null none other unknown
-		con prn aux nul
-		com0 com1 com2 com3 com4 com5 com6 com7 com8 com9
-		lpt0 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9`)
-	m := make(map[string]bool, len(words))
-	for _, w := range words {
-		m[w] = true
-	}
-	return m
-}()
 
 // clip keeps hostile input from filling an error message.
 func clip(s string) string {

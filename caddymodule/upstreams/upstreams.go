@@ -34,9 +34,7 @@ type Upstreams struct {
 
 	// What tenants' records may name: address ranges (`10.20.0.0/16`), addresses,
 	// host names (`acme.backend.example`) and all names under a domain
-	// (`.backend.example`). Default: everything but this machine, link-local
-	// addresses, among which are the metadata services of clouds, multicast and
-	// unspecified addresses, and the names that mean one of these. What a name
+	// (`.backend.example`). Default: what `allow_dial` of the app says. What a name
 	// resolves to is not looked at: whoever may write records and is not
 	// trusted with the network needs a list here.
 	Allow []string `json:"allow,omitempty"`
@@ -56,7 +54,8 @@ func (*Upstreams) CaddyModule() caddy.ModuleInfo {
 func (u *Upstreams) Provision(ctx caddy.Context) error {
 	u.log = ctx.Logger()
 	u.sampled = tenancy.Sampler()
-	if _, err := tenancy.AppOf(ctx, "dynamic tenant"); err != nil {
+	app, err := tenancy.AppOf(ctx, "dynamic tenant")
+	if err != nil {
 		return err
 	}
 	repl := caddy.NewReplacer()
@@ -67,7 +66,9 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 		}
 		u.shared = append(u.shared, address)
 	}
-	var err error
+	if u.allowed = app.DialPolicy(); len(u.Allow) == 0 {
+		return nil
+	}
 	if u.allowed, err = dial.New(u.Allow); err != nil {
 		return fmt.Errorf("dynamic tenant: %w", err)
 	}

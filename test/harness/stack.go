@@ -62,6 +62,7 @@ func StartStack(t testing.TB, options Options) *Stack {
 			Command: []string{
 				petstore, "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", s.Backend), "--public-port", fmt.Sprint(s.HTTPS),
 				"--data", "data", "--demo",
+				"--upstreams-allow", "127.0.0.1", // where the tests' backends are
 			},
 		})
 		if !s.await(s.Petstore, s.petstoreReady) {

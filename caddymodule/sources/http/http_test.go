@@ -236,9 +236,9 @@ func TestAFeedSaysThatAnEmptyListIsMeant(t *testing.T) {
 }
 
 func TestAFeedIsAskedAsPromised(t *testing.T) {
-	same := say(304, "")
+	unchanged, again := say(304, ""), say(304, "", "ETag", `"y"`)
 	s, a := serve(t, http.Header{"authorization": {"Bearer t0ken"}},
-		say(200, `{"tenants": []}`, "ETag", `W/"x"`), same, say(200, `{"tenants": []}`, "ETag", `"y"`), same, say(200, `{"tenants": []}`))
+		say(200, `{"tenants": []}`, "ETag", `W/"x"`), unchanged, say(200, `{"tenants": []}`, "ETag", `"y"`), again, say(200, `{"tenants": []}`))
 	for i, want := range []string{"", "unchanged", "unchanged", "unchanged"} {
 		if got := look(t, s); got != want {
 			t.Errorf("look %d: %q, want %q", i, got, want)

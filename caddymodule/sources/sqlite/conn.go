@@ -37,7 +37,7 @@ type stamp struct {
 // Poll implements [sqlrows.Conn]. The stamp is taken before the read, so that a
 // commit in between is met again at the next poll.
 func (c *conn) Poll(ctx context.Context, all bool, read func(run sqlrows.Runner, fresh bool) error) error {
-	now, fresh, err := c.peek(ctx)
+	now, fresh, err := c.probe(ctx)
 	if err == nil && !all && !fresh && c.seen != nil && now == *c.seen {
 		return registry.ErrUnchanged
 	}
@@ -52,9 +52,9 @@ func (c *conn) Poll(ctx context.Context, all bool, read func(run sqlrows.Runner,
 	return err
 }
 
-// peek opens the connection if there is none, or if the one there is may show
+// probe opens the connection if there is none, or if the one there is may show
 // another database's pages, which it says.
-func (c *conn) peek(ctx context.Context) (now stamp, fresh bool, err error) {
+func (c *conn) probe(ctx context.Context) (now stamp, fresh bool, err error) {
 	file, err := os.Stat(c.path)
 	if err != nil {
 		return now, false, errors.Unwrap(err) // the path is named already

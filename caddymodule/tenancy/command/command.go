@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -24,13 +25,16 @@ func register() {
 		Usage: "audit verify <file...> | keys list|add|promote|prune <file>",
 		Short: "Checks the audit log and rotates the identity key",
 		Long: `
-Works on files only; the gateway need not run.
+Works on files; the gateway need not run. One that runs reads its key file every second.
 
   caddy tenancy audit verify FILE...   check the chain of an audit log, rotated files included
   caddy tenancy keys list FILE         show the ids of the keys, the signing one first
-  caddy tenancy keys add FILE          append a new key: published after a reload, not signing yet
-  caddy tenancy keys promote FILE      move the newest key to the top: it signs after a reload
+  caddy tenancy keys add FILE          append a new key: published, not signing yet
+  caddy tenancy keys promote FILE      move the newest key to the top: it signs
   caddy tenancy keys prune FILE        remove all keys but the signing one
+
+The last three ask the gateway at --address, Caddy's usual admin endpoint if it is not
+given, whether the keys are in force there, and say so.
 
 Exit status: 0 all is well, 1 the command failed, 3 the audit log is damaged.
 `,
@@ -71,38 +75,43 @@ func auditCommand() *cobra.Command {
 
 func keysCommand() *cobra.Command {
 	parent := &cobra.Command{Use: "keys", Short: "Works on a file of identity keys"}
+	list := &cobra.Command{Use: "list FILE", Short: "Shows the ids of the keys, the signing one first", Args: cobra.ExactArgs(1)}
+	list.RunE = keyCommand(listKeys)
+	parent.AddCommand(list)
 	for _, c := range []struct {
-		name, short string
-		run         func(path string) (string, error)
+		name, short, done, next string
+		change                  func(path string) (kid string, err error)
 	}{
-		{"list", "Shows the ids of the keys, the signing one first", listKeys},
-		{"add", "Appends a new key, to be published by a reload", func(path string) (string, error) {
-			kid, err := identity.AddKey(path)
-			return "added " + kid + "; reload the gateway, and promote the key when every backend knows it", err
-		}},
-		{"promote", "Lets the newest key sign after a reload", func(path string) (string, error) {
-			kid, err := identity.PromoteKey(path)
-			return "promoted " + kid + "; reload the gateway, and prune when the last statement of the old key has expired", err
-		}},
-		{"prune", "Removes all keys but the signing one", func(path string) (string, error) {
-			kid, err := identity.PruneKeys(path)
-			return "left " + kid + "; reload the gateway", err
-		}},
+		{"add", "Appends a new key, which is published and does not sign yet", "added ", "promote the key when every backend knows it", identity.AddKey},
+		{"promote", "Lets the newest key sign", "promoted ", "prune when the last statement of the old key has expired", identity.PromoteKey},
+		{"prune", "Removes all keys but the signing one", "left ", "what it removed is good for nothing any more", identity.PruneKeys},
 	} {
 		cmd := &cobra.Command{Use: c.name + " FILE", Short: c.short, Args: cobra.ExactArgs(1)}
-		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
-				text, err := c.run(args[0])
-				if err != nil {
-					return 1, err
-				}
-				fmt.Fprintln(cmd.OutOrStdout(), text)
-				return 0, nil
-			})(cmd, args)
-		}
+		address := cmd.Flags().String("address", caddy.DefaultAdminListen, "the admin endpoint of the gateway that signs by the file")
+		cmd.RunE = keyCommand(func(path string) (string, error) {
+			kid, err := c.change(path)
+			if err != nil {
+				return "", err
+			}
+			return c.done + kid + "; " + inForce(path, *address) + "; " + c.next, nil
+		})
 		parent.AddCommand(cmd)
 	}
 	return parent
+}
+
+// keyCommand runs what works on one file and says something.
+func keyCommand(run func(path string) (string, error)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
+			text, err := run(args[0])
+			if err != nil {
+				return 1, err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), text)
+			return 0, nil
+		})(cmd, args)
+	}
 }
 
 func listKeys(path string) (string, error) {

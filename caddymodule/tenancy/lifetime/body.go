@@ -13,8 +13,9 @@ import (
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/problem"
 )
 
-// fault is why reading the client's body failed: written by the goroutine that sends
-// the body on and read by the one that answers.
+// fault is why reading the client's body failed, or why the stream was ended: written
+// by the goroutine that sends the body on, or that which learns of a change, and read by
+// the one that answers.
 type fault = atomic.Pointer[error]
 
 // clientBody notes when reading the client's body fails, and makes it look as if
@@ -25,7 +26,17 @@ type fault = atomic.Pointer[error]
 type clientBody struct {
 	io.ReadCloser
 	exchange *Exchange
+
+	length int64 // what the client said it would send; negative if it did not say
+	read   int64 // what it has sent
+	// closed says that who reads the body has given up: what reading it brings then is
+	// no fault of the client's. Read and Close may be called at the same time.
+	closed atomic.Bool
 }
+
+// errLength is a body that is not as long as the client said. HTTP/3 lets it pass, and
+// a transport would report a failure of its own.
+var errLength = errors.New("the body is not as long as its Content-Length says")
 
 // WatchBody looks after the request's body, if it has one. It is called again when
 // directives in between may have put something around the body, such as a limit on
@@ -35,16 +46,20 @@ func (x *Exchange) WatchBody(r *http.Request) {
 		return
 	}
 	if _, watched := r.Body.(*clientBody); !watched {
-		r.Body = &clientBody{r.Body, x}
+		r.Body = &clientBody{ReadCloser: r.Body, exchange: x, length: r.ContentLength}
 	}
 }
 
 // Read implements io.Reader.
 func (b *clientBody) Read(p []byte) (int, error) {
-	if b.exchange.tenantEnded() {
-		return 0, b.note(errTenantEnded)
+	if err := b.exchange.over(); err != nil {
+		return 0, b.note(err)
 	}
 	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	if over := b.length >= 0 && b.read > b.length; over || b.read < b.length && errors.Is(err, io.EOF) {
+		err = errLength
+	}
 	if err != nil {
 		err = b.note(err)
 	}
@@ -54,20 +69,22 @@ func (b *clientBody) Read(p []byte) (int, error) {
 // Close implements io.Closer. net/http reads on before it closes a body, which
 // the client could draw out; it does so itself when the request is over.
 func (b *clientBody) Close() error {
-	if b.exchange.tenantEnded() {
-		return nil
+	b.closed.Store(true)
+	if b.exchange.over() == nil {
+		return b.ReadCloser.Close()
 	}
-	return b.ReadCloser.Close()
+	return nil
 }
 
-// note keeps an error that is the client's. That of reading a closed body is
-// not: the proxy closes it when the backend fails.
+// note keeps the first error that is the client's. That of reading a closed body is
+// not: the proxy closes it when the backend fails, and each protocol's server has an
+// error of its own for that.
 func (b *clientBody) note(err error) error {
 	var noted brokenBody
-	if errors.Is(err, io.EOF) || errors.Is(err, http.ErrBodyReadAfterClose) || errors.As(err, &noted) {
+	if errors.Is(err, io.EOF) || b.closed.Load() || errors.As(err, &noted) {
 		return err
 	}
-	b.exchange.fault.Store(&err)
+	b.exchange.fault.CompareAndSwap(nil, &err)
 	return brokenBody{err}
 }
 
@@ -104,8 +121,10 @@ func (x *Exchange) bodyProblem(r *http.Request, err error) error {
 	switch {
 	case errors.As(*fault, &limit):
 		return limit // a directive's own words, as for a body that is too large
-	case errors.Is(*fault, errTenantEnded):
+	case errors.Is(*fault, errTenantEnded), errors.Is(*fault, errSourceEnded):
 		return problem.NoTenant.Answer(x, r)
+	case errors.Is(*fault, errCredentialEnded):
+		return problem.Token.Answer(x, r)
 	case errors.Is(*fault, os.ErrDeadlineExceeded):
 		return problem.Stalled.Answer(x, r)
 	}

@@ -4,6 +4,7 @@
 package lifetime
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -30,8 +31,18 @@ type Exchange struct {
 	stream  *stream   // nil unless the request asks for an answer without end
 	fault   fault     // of the client's body
 
+	// Whether the caller's credential is good, nil for nobody's, and the credentials by
+	// which it was found to be.
+	good        func(*registry.Credentials) bool
+	credentials func() *registry.Credentials
+	found       *registry.Credentials
+
+	// OnAnswer, if not nil, has the last word on the header of a final answer.
+	OnAnswer func(http.Header)
+
 	status int
 	begun  bool // something of the body is written
+	broken bool // nothing more of it was
 	gone   bool // a proxy took the client for gone, for a fault of its body
 }
 
@@ -39,12 +50,33 @@ type Exchange struct {
 // it returns must be called when the request is over.
 func (x *Exchange) Begin(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, found *registry.Snapshot, all *Streams, current Current) (end func()) {
 	x.ResponseWriter, x.tenant, x.listed, x.current = w, t, found.LoadedAt(), current
-	end = func() {}
+	ends := plainCause(r)
 	if asksForStream(r) {
-		x.stream, end = all.begin(w, r, t, current)
+		var endStream func()
+		x.stream, endStream = all.begin(w, r, t, current, &x.fault)
+		endRequest := ends
+		ends = func() { endStream(); endRequest() }
 	}
 	x.WatchBody(r)
-	return end
+	return ends
+}
+
+// plainCause makes [context.Canceled] the cause of a request that its client gave up. In
+// HTTP/3 it is an error of the connection's, which a proxy would take for one of the
+// backend and count against it. What it returns must be called at the end.
+func plainCause(r *http.Request) (end func()) {
+	if r.ProtoMajor != 3 {
+		return func() {}
+	}
+	whole := r.Context()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(whole))
+	stop := context.AfterFunc(whole, cancel)
+	*r = *r.WithContext(ctx)
+	return func() {
+		stop()
+		cancel()
+		*r = *r.WithContext(whole) // an error route goes on with the request
+	}
 }
 
 // Status is the status of the answer, 0 if there is none: the one that was sent, or
@@ -60,11 +92,16 @@ func (x *Exchange) Status(err error) int {
 	return http.StatusInternalServerError
 }
 
-// Finish returns how the request ended, given what the handlers behind returned.
+// Finish returns how the request ended, given what the handlers behind returned. An answer
+// that was broken off it breaks off for the client too, as reverse_proxy does: file_server
+// takes no notice, and the answer would look whole.
 func (x *Exchange) Finish(r *http.Request, err error) error {
+	if x.broken {
+		panic(http.ErrAbortHandler)
+	}
 	err = x.bodyProblem(r, err)
 	if x.status == 0 && err == nil {
-		x.status = http.StatusOK // nothing was written: net/http sends 200
+		x.answer(http.StatusOK) // nothing was written: net/http sends 200
 	}
 	return err
 }
@@ -78,9 +115,17 @@ func (x *Exchange) WriteHeader(status int) {
 		return
 	}
 	if x.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
-		x.status = status
+		x.answer(status)
 	}
 	x.ResponseWriter.WriteHeader(status)
+}
+
+// answer notes that the final answer begins.
+func (x *Exchange) answer(status int) {
+	x.status = status
+	if x.OnAnswer != nil {
+		x.OnAnswer(x.Header())
+	}
 }
 
 // Write breaks an answer off whose tenant is not served any more.
@@ -115,21 +160,41 @@ func (x *Exchange) write() error {
 	case x.gone: // an answer with a body is the backend's own
 		x.WriteHeader(statusClientGone)
 	default:
-		x.status = http.StatusOK
+		x.answer(http.StatusOK)
 	}
 	// A short answer that was on its way is let through.
-	if x.begun && x.tenantEnded() {
-		return errTenantEnded // reverse_proxy breaks the answer off
+	if x.begun {
+		if err := x.over(); err != nil {
+			x.broken = true
+			return err
+		}
 	}
 	x.begun = true
 	return nil
 }
 
-// tenantEnded reports whether the tenant is not served any more. As long as the list
-// of tenants is the one that the tenant was found in, that is a comparison.
-func (x *Exchange) tenantEnded() bool {
-	now := x.current()
-	return now.LoadedAt() != x.listed && !isActive(now, x.tenant)
+// over says why the request may not go on: its tenant is not served any more, or its
+// caller's credential was revoked. As long as nothing has changed since they were found,
+// that is a comparison of each.
+func (x *Exchange) over() error {
+	if now := x.current(); now.LoadedAt() != x.listed && !isActive(now, x.tenant) {
+		return errTenantEnded
+	}
+	if x.good != nil {
+		if now := x.credentials(); now != x.found && !x.good(now) {
+			return errCredentialEnded
+		}
+	}
+	return nil
+}
+
+// EndWithCredential ends the request when good says no after a change of the
+// credentials: at once if it is a stream, and otherwise with its next part.
+func (x *Exchange) EndWithCredential(good func(*registry.Credentials) bool, current func() *registry.Credentials) {
+	x.good, x.credentials, x.found = good, current, current()
+	if x.stream != nil {
+		x.stream.endWithCredential(good, current)
+	}
 }
 
 // isActive reports whether a tenant is still served: one that was purged and made

@@ -2,11 +2,12 @@ package lifetime
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
@@ -31,6 +32,7 @@ type stream struct {
 	tenant *tenant.Tenant
 	cancel context.CancelCauseFunc
 	conn   *http.ResponseController
+	fault  *fault // where the cause of its end goes, for the answer if there is none yet
 	// good says whether the caller's credential is; nil for nobody's. Guarded
 	// by all.mu, since tenant_auth knows the caller after the stream began.
 	good  func(*registry.Credentials) bool
@@ -38,11 +40,25 @@ type stream struct {
 }
 
 // Why a stream was ended, for those who ask its context.
-var (
-	errTenantEnded     = errors.New("the tenant is no longer active")
-	errCredentialEnded = errors.New("the caller's credential was revoked")
-	errSourceEnded     = errors.New("the source of tenants is no longer configured")
+const (
+	errTenantEnded     = ending("the tenant is no longer active")
+	errCredentialEnded = ending("the caller's credential was revoked")
+	errSourceEnded     = ending("the source of tenants is no longer configured")
 )
+
+// ending is an end that the gateway made. It passes for the client's leaving, or a proxy
+// would blame the backend, which all tenants share.
+type ending string
+
+// Error implements error.
+func (e ending) Error() string { return string(e) }
+
+// Is implements what errors.Is asks for.
+func (ending) Is(target error) bool { return target == context.Canceled }
+
+// silence is how long the client of a stream may say nothing: it has said all it must,
+// and goes on when it likes. Its tenant, not a clock, ends the stream.
+const silence = 365 * 24 * time.Hour
 
 // asksForStream reports whether a request asks for an answer without an end.
 // WebSocket is the only protocol that the directive `tenant` lets through among the
@@ -63,13 +79,17 @@ func asksForStream(r *http.Request) bool {
 // begin makes the request one that ends with its tenant; end is called when it
 // is over. current is asked once more, for a change that came between the
 // tenant's look-up and this.
-func (l *Streams) begin(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, current Current) (st *stream, end func()) {
+func (l *Streams) begin(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, current Current, fault *fault) (st *stream, end func()) {
 	whole := r.Context()
 	ctx, cancel := context.WithCancelCause(whole)
+	allowSilence := func() {}
+	if in, _ := caddyhttp.IdleTimeoutsFromContext(whole); in != nil {
+		allowSilence = in.Override(silence, 0)
+	}
 	// In place: placeholders look at this very request, and a copy's method,
 	// host and body would be hidden from them.
 	*r = *r.WithContext(ctx)
-	st = &stream{all: l, tenant: t, cancel: cancel, conn: http.NewResponseController(w)}
+	st = &stream{all: l, tenant: t, cancel: cancel, conn: http.NewResponseController(w), fault: fault}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -88,6 +108,7 @@ func (l *Streams) begin(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 	l.count++
 	return st, func() {
 		st.end()
+		allowSilence()
 		*r = *r.WithContext(whole) // an error route goes on with the request
 	}
 }
@@ -111,19 +132,15 @@ func (st *stream) finish(cause error) int {
 		return 0
 	}
 	st.ended = true
+	st.fault.CompareAndSwap(nil, &cause)
 	st.cancel(cause)
 	// A stream whose client says nothing would wait in the reading of its body.
 	_ = st.conn.SetReadDeadline(time.Unix(1, 0))
 	return 1
 }
 
-// EndWithCredential ends a stream when good says no, now or after a change of the
-// credentials. Of other requests it takes no notice.
-func (x *Exchange) EndWithCredential(good func(*registry.Credentials) bool, current func() *registry.Credentials) {
-	st := x.stream
-	if st == nil {
-		return
-	}
+// endWithCredential ends the stream when good says no, now or after a change.
+func (st *stream) endWithCredential(good func(*registry.Credentials) bool, current func() *registry.Credentials) {
 	st.all.mu.Lock()
 	defer st.all.mu.Unlock()
 	st.good = good

@@ -59,6 +59,11 @@ var (
 	Method = New(http.StatusMethodNotAllowed, "about:blank", "Method Not Allowed", "", 0)
 	// Target answers a request whose target is not valid.
 	Target = New(http.StatusBadRequest, "about:blank", "Bad Request", "The request target is not valid.", 0)
+	// Request answers a request whose parts no server could pass on.
+	Request = New(http.StatusBadRequest, "about:blank", "Bad Request", "The request is not valid.", 0)
+	// Early answers one that came before its handshake was confirmed (RFC 8470, section
+	// 5.2).
+	Early = New(http.StatusTooEarly, "about:blank", "Too Early", "", 0)
 	// Body answers a request whose body broke off or was malformed.
 	Body = New(http.StatusBadRequest, "about:blank", "Bad Request", "The request body is malformed or incomplete.", 0)
 	// Stalled answers one whose body did not come in time (RFC 9110, section 15.5.9).
