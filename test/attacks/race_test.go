@@ -81,7 +81,7 @@ func nameRace(t *testing.T, options harness.Options) {
 		t.Errorf("the tenant is %+v, %v; the winner was told id %q", kept, err, winner)
 	}
 	// Nothing is held up behind them.
-	if status, _ := create("next"); status != http.StatusCreated {
+	if status, _ := create("second-prize"); status != http.StatusCreated {
 		t.Errorf("another name after that: status %d", status)
 	}
 	harness.Eventually(t, patience, "the gateway to serve the winner", func() bool {

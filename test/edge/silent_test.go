@@ -153,14 +153,15 @@ func TestAnUploadToABackendThatAnswersEarlyIsWhole(t *testing.T) {
 			}
 		}
 	}))
-	// As in the Caddyfile that is shipped.
+	// For HTTP/1.1 it would take enable_full_duplex, with which a client can end the
+	// process: Go's server panics on an upload that is read when its answer is over.
 	text, err := os.ReadFile(harness.Root(t) + "/Caddyfile")
-	if err != nil || !strings.Contains(string(text), "\n\t\tenable_full_duplex\n") {
-		t.Errorf("the shipped Caddyfile has no enable_full_duplex: %v", err)
+	if err != nil || strings.Contains(string(text), "enable_full_duplex") {
+		t.Errorf("the shipped Caddyfile has enable_full_duplex: %v", err)
 	}
-	g := startGateway(t, "", strings.Replace(options(), "servers {", "servers {\nenable_full_duplex", 1)+tenantSite(backend))
+	g := startGateway(t, "", options()+tenantSite(backend))
 	servedAt(t, g.https, "acme-pets.petstore.test", "/")
-	for _, protocol := range []string{"h2", "h3", "http/1.1"} {
+	for _, protocol := range []string{"h2", "h3"} {
 		t.Run(protocol, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
