@@ -20,7 +20,12 @@ func TestAnAnswerShowsNothingThatIsTheGateways(t *testing.T) {
 			h[name] = []string{"7"}
 		}
 		h.Set("Retry-After", "9")
+		h.Set("Trailer", "Tenant-Audit, X-Sum")
+		w.WriteHeader(http.StatusEarlyHints)
 		_, _ = io.WriteString(w, "from the backend")
+		h.Set("Tenant-Audit", "from the backend")
+		h.Set("X-Sum", "good")
+		h.Set(http.TrailerPrefix+"Tenant-Identity", "from the backend")
 	}))
 	t.Cleanup(echo.Close)
 	address := echo.Listener.Addr().String()
@@ -34,12 +39,18 @@ func TestAnAnswerShowsNothingThatIsTheGateways(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t, appOptions, test.site)
-			answer := g.get("fluffy-friends.pets.test", "/")
+			hints, answer, _ := strings.Cut(g.get("fluffy-friends.pets.test", "/", "TE: trailers"), "\r\n\r\n")
+			if status(hints) != "103" || strings.Contains(hints, "from the backend") {
+				t.Errorf("early hints: %s", hints)
+			}
+			if !strings.Contains(answer, "X-Sum: good\r\n") {
+				t.Errorf("the trailers are lost: %s", answer)
+			}
 			if status(answer) != "200" || field(answer, "Retry-After") != "9" {
 				t.Fatal(answer)
 			}
 			for _, name := range []string{"tenant-id", "tenant_id", "tenant-plan", "tenant-identity", "tenant-audit"} {
-				if strings.Contains(strings.ToLower(answer), name) {
+				if strings.Contains(strings.ToLower(answer), name+": from") {
 					t.Errorf("%s is shown: %s", name, answer)
 				}
 			}

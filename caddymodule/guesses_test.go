@@ -38,30 +38,38 @@ func TestWhoGuessesTooOftenIsToldToStop(t *testing.T) {
 // An application that goes on asking for a customer who has left, or with a token that
 // has run out, must not cut off everybody behind the same address.
 func TestOneNameAskedForAgainAndAgainStopsNoOther(t *testing.T) {
-	for name, test := range map[string]func(g *gateway, i issuer) (answer string){
-		"a suspended tenant": func(g *gateway, _ issuer) string { return g.get("sleepy.pets.test", "/") },
-		"one that is gone":   func(g *gateway, _ issuer) string { return g.get("gone.pets.test", "/") },
-		"a genuine, expired one": func(g *gateway, i issuer) string {
-			return g.get("acme-pets.pets.test", "/", i.token(t, jwt.MapClaims{"iat": time.Now().Add(-2 * time.Hour).Unix(), "exp": time.Now().Add(-time.Hour).Unix()}))
-		},
+	options := strings.NewReplacer("guesses off", "guesses 10/1h", "5/1h", "1000/1h").Replace(appOptions)
+	expired := jwt.MapClaims{"iat": time.Now().Add(-2 * time.Hour).Unix(), "exp": time.Now().Add(-time.Hour).Unix()}
+	for name, test := range map[string]struct {
+		site, host string
+		expired    bool
+	}{
+		"a suspended tenant":         {limited, "sleepy.pets.test", false},
+		"one that is gone":           {limited, "gone.pets.test", false},
+		"a genuine token, run out":   {authSite, "acme-pets.pets.test", true},
+		"the same, where it is open": {strings.Replace(authSite, "audience pets", "audience pets\noptional", 1), "acme-pets.pets.test", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, i := newAuthGateway(t, authSite)
-			if err := g.load(strings.Replace(appOptions, "guesses off", "guesses 10/1h", 1), authSite); err != nil {
+			if err := g.load(options, test.site); err != nil {
 				t.Fatal(err)
 			}
-			for range 30 {
-				test(g, i)
+			var headers []string
+			if test.expired {
+				headers = []string{i.token(t, expired)}
 			}
-			if answer := test(g, i); name != "a suspended tenant" && name != "one that is gone" && status(answer) != "429" {
-				t.Errorf("it is not stopped: %s", answer)
-			}
-			for _, headers := range [][]string{{i.token(t, nil)}, {i.token(t, jwt.MapClaims{"tenant": "fluffy-friends"})}} {
-				host := "acme-pets.pets.test"
-				if headers[0] != i.token(t, nil) {
-					host = "fluffy-friends.pets.test"
+			for range 10 {
+				if answer := g.get(test.host, "/", headers...); status(answer) == "429" {
+					t.Fatalf("stopped too soon: %s", answer)
 				}
-				if answer := g.get(host, "/", headers...); status(answer) != "200" {
+			}
+			for range 10 {
+				if answer := g.get(test.host, "/", headers...); status(answer) != "429" {
+					t.Fatalf("it is not stopped: %s", answer)
+				}
+			}
+			for host, tenant := range map[string]string{"acme-pets.pets.test": "acme-pets", "fluffy-friends.pets.test": "fluffy-friends"} {
+				if answer := g.get(host, "/", i.token(t, jwt.MapClaims{"tenant": tenant})); status(answer) != "200" {
 					t.Errorf("%s: %s", host, answer)
 				}
 			}

@@ -38,10 +38,12 @@ func Strip(r *http.Request, extra ...string) {
 }
 
 // StripAnswer removes from an answer what only the gateway may say to a backend: a
-// backend that echoes its request would show a client what it must not know.
+// backend that echoes its request would show a client what it must not know. It is for
+// trailers too.
 func StripAnswer(h http.Header) {
 	for name := range h {
-		if slices.ContainsFunc(owned[:ownToBackends], func(other string) bool { return sameName(name, other) }) {
+		bare := strings.TrimPrefix(name, http.TrailerPrefix)
+		if slices.ContainsFunc(owned[:ownToBackends], func(other string) bool { return sameName(bare, other) }) {
 			delete(h, name)
 		}
 	}

@@ -56,7 +56,7 @@ func (a *App) AnswerOutsider(w http.ResponseWriter, r *http.Request, q *Request,
 		return q.answerName(w, r, claims, cause)
 	}
 	now := time.Now()
-	users, err := a.verifyOutsider(g, r, now)
+	users, byKey, err := a.verifyOutsider(g, r, now)
 	switch {
 	case errors.Is(err, auth.ErrNoToken) && !g.required:
 		return q.answerName(w, r, claims, cause)
@@ -69,7 +69,7 @@ func (a *App) AnswerOutsider(w http.ResponseWriter, r *http.Request, q *Request,
 		}
 		for i := range users {
 			// The users of a tenant's own issuer are verified for its requests only.
-			if users[i].BelongsTo(c.Slug) && (c.Tenant.Issuer == "" || users[i].Issuer == "") {
+			if users[i].BelongsTo(c.Slug) && (c.Tenant.Issuer == "" || byKey) {
 				a.Record(r, audit.Event{Type: audit.TypeSuspended, Reason: "suspended", Tenant: c.Slug.String(), User: users[i].Subject})
 				return problem.Suspended.Answer(w, r)
 			}
@@ -79,23 +79,23 @@ func (a *App) AnswerOutsider(w http.ResponseWriter, r *http.Request, q *Request,
 }
 
 // verifyOutsider returns whose credential a request carries, by each of the verifiers
-// that take it.
-func (a *App) verifyOutsider(g *guard, r *http.Request, now time.Time) (users []auth.Principal, err error) {
+// that take it, and whether it is an API key.
+func (a *App) verifyOutsider(g *guard, r *http.Request, now time.Time) (users []auth.Principal, byKey bool, err error) {
 	read := auth.BearerToken
 	if g.keys {
 		read = auth.Credential
 	}
 	token, err := read(r.Header, r.URL.RawQuery)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	credentials, err := a.Credentials()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if g.keys && auth.IsAPIKey(token) {
 		user, err := VerifyKey(credentials, token, now)
-		return []auth.Principal{user}, err
+		return []auth.Principal{user}, true, err
 	}
 	err = fmt.Errorf("%w: no verifier", auth.ErrBadToken)
 	for _, v := range g.tokens {
@@ -106,9 +106,9 @@ func (a *App) verifyOutsider(g *guard, r *http.Request, now time.Time) (users []
 		err = failed
 	}
 	if len(users) > 0 {
-		return users, nil
+		return users, false, nil
 	}
-	return nil, err
+	return nil, false, err
 }
 
 // answerName is the common answer to a name of nobody. Many names count as guessing at

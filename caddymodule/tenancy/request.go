@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/auth"
-	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/limit"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenancy/lifetime"
@@ -138,9 +137,8 @@ func (q *Request) Serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	return err
 }
 
-// onAnswer removes from an answer's header what a backend must not say.
+// onAnswer puts the limits' fields in the place of an upstream's.
 func (q *Request) onAnswer(h http.Header) {
-	identity.StripAnswer(h)
 	if q.limits != nil {
 		limit.StripHeaders(h)
 		limit.WriteHeaders(h, q.limits, q.decision)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/identity"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/registry"
 	"github.com/caddy-tenancy/caddy-tenancy/caddymodule/tenant"
 )
@@ -99,6 +100,7 @@ func (x *Exchange) Finish(r *http.Request, err error) error {
 	if x.broken {
 		panic(http.ErrAbortHandler)
 	}
+	identity.StripAnswer(x.Header()) // what is in it now and was not sent are trailers
 	err = x.bodyProblem(r, err)
 	if x.status == 0 && err == nil {
 		x.answer(http.StatusOK) // nothing was written: net/http sends 200
@@ -116,6 +118,8 @@ func (x *Exchange) WriteHeader(status int) {
 	}
 	if x.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		x.answer(status)
+	} else if x.status == 0 {
+		identity.StripAnswer(x.Header()) // of early hints
 	}
 	x.ResponseWriter.WriteHeader(status)
 }
@@ -123,6 +127,7 @@ func (x *Exchange) WriteHeader(status int) {
 // answer notes that the final answer begins.
 func (x *Exchange) answer(status int) {
 	x.status = status
+	identity.StripAnswer(x.Header())
 	if x.OnAnswer != nil {
 		x.OnAnswer(x.Header())
 	}
